@@ -1,0 +1,47 @@
+/**
+ * Every bound in one place, with its unit and its reason. A queue, a body or a file that can grow
+ * has its bound here and a test that reaches it.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+/** Body of a request on most endpoints: what CCF allows (http-api.md §9). */
+export const REQUEST_BODY_BYTES_MAX = 1 * MIB;
+/** Body on the transaction manager's endpoints: a 10 MiB payload in base64, with room for the rest. */
+export const PAYLOAD_BODY_BYTES_MAX = 16 * MIB;
+/** All bodies in flight on one node; beyond it a request waits unread (design decision 17). */
+export const BODIES_IN_FLIGHT_BYTES_MAX = 256 * MIB;
+/** Header block of a request, and the longest single header (http-api.md §9). */
+export const REQUEST_HEADER_BYTES_MAX = 16 * KIB;
+/** Headers of a request (http-api.md §9). */
+export const REQUEST_HEADERS_COUNT_MAX = 256;
+
+/** Sessions of an interface from which on each is told to go away (http-api.md §9). */
+export const SESSIONS_SOFT_MAX = 1000;
+/** Sessions of an interface from which on connections are dropped before TLS. */
+export const SESSIONS_HARD_MAX = 1010;
+/** An idle session is closed after this long; it outlives GoQuorum's own 10 s. */
+export const SESSION_IDLE_MS_MAX = 60_000;
+/** A request's headers must be complete after this long, so that slow senders hold nothing. */
+export const REQUEST_HEADERS_MS_MAX = 10_000;
+/** A whole request must have arrived after this long: 16 MiB over a slow line. */
+export const REQUEST_MS_MAX = 60_000;
+
+/** Transactions that may wait for commit before new ones are refused (node-lifecycle.md §2). */
+export const UNCOMMITTED_TRANSACTIONS_MAX = 10_000;
+/** Bytes of one ledger entry: what PyPI `ccf` accepts at level HEADERS (ledger-format.md §15.4). */
+export const ENTRY_BYTES_MAX = 1024 * MIB;
+/** The fewest bytes that can follow an entry's eight header bytes (ledger-format.md §3). */
+export const ENTRY_SIZE_MIN = 36;
+/** A chunk's offsets are 32 bits wide (ledger-format.md §2). */
+export const CHUNK_BYTES_MAX = 0xffff_ffff;
+/** A chunk is closed at the first signature from which on it holds at least this many bytes. */
+export const CHUNK_BYTES_DEFAULT = 5 * 1000 * 1000;
+
+/** Rows that one page of an ordered listing may hold. */
+export const PAGE_ROWS_MAX = 1000;
+/** Longest path of a Unix socket: `sun_path` less its final zero byte (unix(7)). */
+export const SOCKET_PATH_BYTES_MAX = 107;
+/** How long a request may wait for what it needs (a commit, a fresh read) before it is a 503. */
+export const REQUEST_WAIT_MS_MAX = 4_000;
