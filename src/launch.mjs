@@ -231,10 +231,17 @@ function npmCommand() {
 }
 
 /** What an outer npm was told (`--global`, `--dry-run`, `--json`…) is not meant for this one. */
+const OUTER_SETTINGS = [
+  ...['global', 'location', 'dry_run', 'json', 'omit', 'only', 'production'],
+  ...['package_lock', 'package_lock_only', 'workspace', 'workspaces'],
+].map((name) => `npm_config_${name}`);
+
 function npmEnvironment() {
-  const outer =
-    /^npm_config_(global|location|dry_run|json|omit|only|production|package_lock|package_lock_only|workspaces?)$/i;
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !outer.test(name)));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !OUTER_SETTINGS.includes(name.toLowerCase()),
+    ),
+  );
 }
 
 async function install(reason) {

@@ -8,10 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { MiniTree, outerNode, platformPackage } from './mini-tree.ts';
 
 const outerMajor = Number.parseInt(
-  (await import('node:child_process'))
-    .execFileSync(outerNode, ['--version'])
-    .toString()
-    .slice(1),
+  execFileSync(outerNode, ['--version'], { encoding: 'utf8' }).slice(1),
   10,
 );
 
