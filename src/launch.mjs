@@ -378,7 +378,7 @@ const DEVELOPMENT = {
   ],
   check: () => [
     { args: [tool('typescript', 'tsc'), '--project', root], cwd: root },
-    { args: [tool('@biomejs/biome', 'biome'), 'check', '.'], cwd: root },
+    { args: [tool('@biomejs/biome', 'biome'), 'check', '--error-on-warnings', '.'], cwd: root },
   ],
   format: (args) => [
     { args: [tool('@biomejs/biome', 'biome'), 'check', '--write', ...args], cwd: root },
