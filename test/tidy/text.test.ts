@@ -96,6 +96,7 @@ const stories: Readonly<Record<string, Story>> = {
     ],
     innocent: [
       ['src/kv/ordered-index.ts', ''],
+      ['src/http/common-endpoints.ts', ''],
       ['src/http/commonwealth.ts', ''],
     ],
   },

@@ -23,7 +23,8 @@ const REGISTRY_HOSTS = new RegExp(
     .join('|'),
   'g',
 );
-const VAGUE_NAME = /(?:^|[-_.])(?:utils?|helpers?|common|managers?)(?:[-_.]|$)/i;
+/** As a whole name or its last word; `common-endpoints` says what it holds, `common` does not. */
+const VAGUE_NAME = /(?:^|[-_.])(?:utils?|helpers?|common|managers?)(?:\.test)?(?:\.m?[jt]s)?$/i;
 
 function places(file: SourceFile, text: string, pattern: RegExp, what: string): string[] {
   return [...text.matchAll(pattern)].map(

@@ -49,6 +49,7 @@ test('planted: a type error, a bad format and a lint finding are found', () => {
       join(folder, 'tsconfig.json'),
       JSON.stringify({ extends: extended, compilerOptions: options, include: ['a.ts'] }),
     );
+    writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
     // Biome takes a configuration from the folder it runs in; this one is in no repository.
     copyFileSync(join(projectRoot, '.biome.jsonc'), join(folder, '.biome.jsonc'));
     const lintPlanted = (): string => lint(folder, '--vcs-enabled=false', 'a.ts');
