@@ -10,6 +10,10 @@ const MIB = 1024 * KIB;
 export const REQUEST_BODY_BYTES_MAX = 1 * MIB;
 /** Body on the transaction manager's endpoints: a 10 MiB payload in base64, with room for the rest. */
 export const PAYLOAD_BODY_BYTES_MAX = 16 * MIB;
+/** Parties that one payload or one privacy group may name: each is looked up and compared. */
+export const PAYLOAD_PARTIES_MAX = 1_000;
+/** Contracts' transactions that one payload may name as affected: each is read from the ledger. */
+export const AFFECTED_TRANSACTIONS_MAX = 1_000;
 /** All bodies in flight on one node; beyond it a request waits unread (design decision 17). */
 export const BODIES_IN_FLIGHT_BYTES_MAX = 256 * MIB;
 /** Header block of a request, and the longest single header (http-api.md §9). */
@@ -23,6 +27,13 @@ export const SESSIONS_SOFT_MAX = 1000;
 export const SESSIONS_HARD_MAX = 1010;
 /** An idle session is closed after this long; it outlives GoQuorum's own 10 s. */
 export const SESSION_IDLE_MS_MAX = 60_000;
+/**
+ * Requests of one session that may wait behind the one being answered; from then on the session is
+ * not read until half of them are done. What one read of the socket brought may exceed it.
+ */
+export const PIPELINED_REQUESTS_MAX = 64;
+/** After an answer that ends a session, so long may its client take to read it and hang up. */
+export const SESSION_LINGER_MS_MAX = 2_000;
 /** A request's headers must be complete after this long, so that slow senders hold nothing. */
 export const REQUEST_HEADERS_MS_MAX = 10_000;
 /** A whole request must have arrived after this long: 16 MiB over a slow line. */

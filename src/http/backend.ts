@@ -1,7 +1,13 @@
 /**
  * What the front door needs of the node behind it. The node implements it; tests use a double.
  */
-import type { AppRequest, AppResponse, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
+import type {
+  AppRequest,
+  AppResponse,
+  Endpoint,
+  NoReceipt,
+  Receipt,
+} from '../apps/interface.ts';
 import type { Seqno, TxId, View } from '../base/ids.ts';
 import type { ReadView } from '../kv/tables.ts';
 

@@ -1,0 +1,107 @@
+/**
+ * Who is asking (http-api.md §6): the endpoint's policies are tried in its order, the first that
+ * passes wins. TLS asks for a certificate and accepts any; only here is it decided what it is worth.
+ */
+import type { AuthenticationPolicy, Caller, RequestError } from '../apps/interface.ts';
+import { utf8 } from '../base/bytes.ts';
+import type { Clock } from '../base/environment.ts';
+import { MEMBER_CERTS, USER_CERTS } from '../governance/tables.ts';
+import type { ReadView } from '../kv/tables.ts';
+
+/** The certificate that a client presented, computed once per session. */
+export interface ClientCertificate {
+  /** Lowercase hex SHA-256 of the certificate (DER). */
+  readonly id: string;
+  /** The id as a table key. */
+  readonly key: Uint8Array;
+  readonly pem: string;
+  /** Seconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
+}
+
+/** A certificate's id in the form in which tables are keyed by it. */
+export function certificateKey(id: string): Uint8Array {
+  return utf8(id);
+}
+
+const ANYONE: Caller = { policy: 'no_auth' };
+const MESSAGE = 'Invalid authentication credentials.';
+const CODE = 'InvalidAuthenticationInfo';
+
+/** The caller as the first passing policy establishes it, or the 401 that says why none passed. */
+export function authenticate(
+  policies: readonly AuthenticationPolicy[],
+  certificate: ClientCertificate | undefined,
+  view: ReadView,
+  clock: Clock,
+): Caller | RequestError {
+  const details: { auth_policy: string; code: string; message: string }[] = [];
+  for (const policy of policies) {
+    const verdict = tryPolicy(policy, certificate, view, clock);
+    if (typeof verdict !== 'string') return verdict;
+    details.push({ auth_policy: policy, code: CODE, message: verdict });
+  }
+  return { status: 401, code: CODE, message: MESSAGE, details };
+}
+
+/** Whether `authenticate` found a caller. */
+export function isCaller(found: Caller | RequestError): found is Caller {
+  return 'policy' in found;
+}
+
+function tryPolicy(
+  policy: AuthenticationPolicy,
+  certificate: ClientCertificate | undefined,
+  view: ReadView,
+  clock: Clock,
+): Caller | string {
+  switch (policy) {
+    case 'no_auth':
+      return ANYONE;
+    case 'user_cert':
+      if (certificate === undefined) return 'No caller user certificate';
+      return (
+        whyNotValid(certificate, clock) ??
+        registered(policy, USER_CERTS, 'user', certificate, view)
+      );
+    case 'member_cert':
+      if (certificate === undefined) return 'No caller member certificate';
+      return registered(policy, MEMBER_CERTS, 'member', certificate, view);
+    case 'any_cert':
+      if (certificate === undefined) return 'No caller certificate';
+      return whyNotValid(certificate, clock) ?? callerOf(policy, certificate);
+  }
+}
+
+function registered(
+  policy: 'user_cert' | 'member_cert',
+  table: string,
+  role: string,
+  certificate: ClientCertificate,
+  view: ReadView,
+): Caller | string {
+  if (view.table(table).has(certificate.key)) return callerOf(policy, certificate);
+  return `Could not find matching ${role} certificate`;
+}
+
+function callerOf(
+  policy: 'user_cert' | 'member_cert' | 'any_cert',
+  { id, pem }: ClientCertificate,
+): Caller {
+  return { policy, id, certificatePem: pem };
+}
+
+function whyNotValid(
+  { validFrom, validTo }: ClientCertificate,
+  clock: Clock,
+): string | undefined {
+  const now = Math.floor(clock.nowMs() / 1000);
+  if (now < validFrom) {
+    return `Current time ${now} is before certificate's Not Before validity period ${validFrom}`;
+  }
+  if (now > validTo) {
+    return `Current time ${now} is after certificate's Not After validity period ${validTo}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,275 @@
+/**
+ * The front door: HTTP/1.1 over TLS, directly on `node:https`, whose hot endpoints cannot afford a
+ * framework (design decision 16). Sessions and their limits are http-api.md §9, what happens to a
+ * request is `dispatcher.ts`.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { Application, RequestError } from '../apps/interface.ts';
+import type { Clock, Timers } from '../base/environment.ts';
+import { CodedError } from '../base/errors.ts';
+import {
+  BODIES_IN_FLIGHT_BYTES_MAX,
+  REQUEST_HEADER_BYTES_MAX,
+  REQUEST_HEADERS_MS_MAX,
+  REQUEST_MS_MAX,
+  REQUEST_WAIT_MS_MAX,
+  SESSION_IDLE_MS_MAX,
+  SESSION_LINGER_MS_MAX,
+  SESSIONS_HARD_MAX,
+  SESSIONS_SOFT_MAX,
+} from '../base/limits.ts';
+import { renderCcfError } from './answers.ts';
+import type { Backend } from './backend.ts';
+import { BodyBudget } from './body-budget.ts';
+import { Dispatcher, headersTooLarge } from './dispatcher.ts';
+import { Exchange } from './exchange.ts';
+import { frontendApplications } from './frontends.ts';
+import { Router } from './router.ts';
+import { serializeAnswer } from './serialize.ts';
+import type { Overdue, Session } from './session.ts';
+import { SessionTable } from './session-table.ts';
+import { Counters, type FrontDoorStats } from './stats.ts';
+import { secureContextOf, type TlsIdentity, tlsServerOptions } from './tls-options.ts';
+
+/** Each bound has its default in `base/limits.ts`; times are in milliseconds. */
+export interface FrontDoorOptions {
+  /** Under this name it appears in `/node/metrics`. */
+  readonly interfaceName?: string;
+  readonly sessionsSoftMax?: number;
+  readonly sessionsHardMax?: number;
+  readonly idleMsMax?: number;
+  readonly headersMsMax?: number;
+  readonly requestMsMax?: number;
+  readonly lingerMsMax?: number;
+  readonly bodiesInFlightBytesMax?: number;
+  /** How often time limits are looked at. */
+  readonly sweepMs?: number;
+  /** So long may requests in flight take when the front door closes. */
+  readonly closeMsMax?: number;
+}
+
+export interface FrontDoorDependencies {
+  readonly backend: Backend;
+  /** They share the app frontend; two of them must not declare the same endpoint. */
+  readonly applications: readonly Application[];
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly tls: TlsIdentity;
+  /** Told of what must not happen. A broken invariant among it should stop the node. */
+  readonly onFault: (fault: unknown, where: string) => void;
+}
+
+export interface FrontDoor {
+  /** Port 0 takes a free one; what was taken is returned. */
+  listen(host: string, port: number): Promise<{ host: string; port: number }>;
+  /** For connections from now on; those that are open keep theirs. */
+  setCertificate(identity: TlsIdentity): void;
+  /** Takes nothing new, ends each session with the answer it waits for, then returns. */
+  close(): Promise<void>;
+  stats(): FrontDoorStats;
+}
+
+export function createFrontDoor(
+  options: FrontDoorOptions,
+  dependencies: FrontDoorDependencies,
+): FrontDoor {
+  return new HttpsFrontDoor(options, dependencies);
+}
+
+class HttpsFrontDoor implements FrontDoor {
+  readonly #options: FrontDoorOptions;
+  readonly #timers: Timers;
+  readonly #counters = new Counters();
+  readonly #budget: BodyBudget;
+  readonly #sessions: SessionTable<Exchange>;
+  readonly #dispatcher: Dispatcher;
+  readonly #server: Server;
+
+  constructor(options: FrontDoorOptions, dependencies: FrontDoorDependencies) {
+    const { backend, applications, clock, timers, tls, onFault } = dependencies;
+    this.#options = options;
+    this.#timers = timers;
+    this.#budget = new BodyBudget(options.bodiesInFlightBytesMax ?? BODIES_IN_FLIGHT_BYTES_MAX);
+    const limits = {
+      softMax: options.sessionsSoftMax ?? SESSIONS_SOFT_MAX,
+      idleMsMax: options.idleMsMax ?? SESSION_IDLE_MS_MAX,
+      headersMsMax: options.headersMsMax ?? REQUEST_HEADERS_MS_MAX,
+      bodyMsMax: options.requestMsMax ?? REQUEST_MS_MAX,
+      lingerMsMax: options.lingerMsMax ?? SESSION_LINGER_MS_MAX,
+      sweepMs: options.sweepMs ?? 1_000,
+    };
+    this.#sessions = new SessionTable(limits, timers, (session, what) =>
+      this.#onOverdue(session, what),
+    );
+    const router = new Router();
+    const stats = (): FrontDoorStats => this.stats();
+    for (const { frontend, application } of frontendApplications({
+      backend,
+      applications,
+      stats,
+      routes: (name) => router.routes(name),
+    })) {
+      router.add(frontend, application);
+    }
+    this.#dispatcher = new Dispatcher({
+      backend,
+      router,
+      budget: this.#budget,
+      counters: this.#counters,
+      clock,
+      sweep: () => this.#sessions.sweep,
+      onFault,
+    });
+    this.#server = this.#createServer(tls, limits.headersMsMax);
+  }
+
+  listen(host: string, port: number): Promise<{ host: string; port: number }> {
+    return new Promise((resolve, reject) => {
+      const refuse = (cause: NodeJS.ErrnoException): void => {
+        const message = `cannot listen on ${host}:${port}: ${cause.message}`;
+        reject(new CodedError('CannotListen', message, { host, port }, { cause }));
+      };
+      this.#server.once('error', refuse);
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', refuse);
+        const address = this.#server.address() as AddressInfo;
+        resolve({ host: address.address, port: address.port });
+      });
+    });
+  }
+
+  setCertificate(identity: TlsIdentity): void {
+    this.#server.setSecureContext(secureContextOf(identity));
+  }
+
+  close(): Promise<void> {
+    this.#dispatcher.drain();
+    return new Promise((resolve) => {
+      const cancel = this.#timers.after(
+        this.#options.closeMsMax ?? REQUEST_WAIT_MS_MAX + SESSION_LINGER_MS_MAX,
+        () => this.#server.closeAllConnections(),
+      );
+      this.#server.close(() => {
+        cancel();
+        this.#sessions.stop();
+        resolve();
+      });
+      for (const session of this.#sessions.all()) {
+        if (session.active === undefined) session.socket.destroySoon();
+      }
+    });
+  }
+
+  stats(): FrontDoorStats {
+    return {
+      interfaceName: this.#options.interfaceName ?? 'primary_rpc_interface',
+      sessions: {
+        active: this.#sessions.active,
+        peak: this.#sessions.peak,
+        softCap: this.#options.sessionsSoftMax ?? SESSIONS_SOFT_MAX,
+        hardCap: this.#options.sessionsHardMax ?? SESSIONS_HARD_MAX,
+      },
+      bodies: {
+        bytesInFlight: this.#budget.bytesInFlight,
+        requestsWaiting: this.#budget.requestsWaiting,
+      },
+      counters: this.#counters,
+    };
+  }
+
+  #createServer(tls: TlsIdentity, handshakeMsMax: number): Server {
+    const server = createServer({
+      ...tlsServerOptions(tls, handshakeMsMax),
+      // Twice the bound: a header block that Node refuses itself could not be named in the 431.
+      maxHeaderSize: 2 * REQUEST_HEADER_BYTES_MAX,
+      noDelay: true,
+      // The session table keeps time; Node's own limits would cost a timer per request.
+      headersTimeout: 0,
+      requestTimeout: 0,
+      keepAliveTimeout: 0,
+    });
+    server.timeout = 0;
+    server.maxHeadersCount = 0;
+    server.maxConnections = this.#options.sessionsHardMax ?? SESSIONS_HARD_MAX;
+    server.on('drop', () => {
+      this.#counters.dropped += 1;
+    });
+    server.on('secureConnection', (socket) => this.#onConnection(socket));
+    server.on('tlsClientError', () => {
+      this.#counters.handshakesFailed += 1;
+    });
+    server.on('request', (request, response) => this.#onRequest(request, response, false));
+    server.on('checkContinue', (request, response) => this.#onRequest(request, response, true));
+    server.on('clientError', (error, socket) => this.#onClientError(error, socket));
+    return server;
+  }
+
+  #onConnection(socket: TLSSocket): void {
+    this.#sessions.open(socket);
+    socket.on('close', () => {
+      const session = this.#sessions.of(socket);
+      this.#sessions.forget(socket);
+      if (session === undefined) return;
+      session.end(this.#sessions.sweep);
+      if (session.active !== undefined) this.#dispatcher.abandon(session.active);
+    });
+  }
+
+  #onRequest(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
+    const session = this.#sessions.of(request.socket);
+    if (session === undefined || session.ended) {
+      // What follows the end of a session is read and dropped.
+      request.resume();
+      return;
+    }
+    const now = session.arrive(new Exchange(session, request, response, expects));
+    if (now !== undefined) this.#dispatcher.start(now);
+  }
+
+  /** The parser gave up on this connection: nothing after this point can be understood. */
+  #onClientError(error: ParserError, socket: Socket | NodeJS.WritableStream): void {
+    const session = this.#sessions.of(socket);
+    if (session === undefined || session.ended) return;
+    if (error.code === 'ECONNRESET' || !session.socket.writable) {
+      session.socket.destroy();
+      return;
+    }
+    this.#counters.unparsable += 1;
+    session.lastWords = parserAnswer(error);
+    const { active } = session;
+    // Requests that came in whole before the unparsable bytes are answered first.
+    if (active?.complete) return;
+    session.end(this.#sessions.sweep);
+    if (active !== undefined) this.#dispatcher.abandon(active);
+    session.sayLast(session.lastWords);
+  }
+
+  #onOverdue(session: Session<Exchange>, what: Overdue): void {
+    if (what === 'idle') this.#counters.idleSessions += 1;
+    if (what === 'headers' || what === 'body') this.#counters.slowSessions += 1;
+    session.socket.destroy();
+  }
+}
+
+interface ParserError extends Error {
+  readonly code?: string;
+  readonly rawPacket?: Uint8Array;
+}
+
+/** As CCF answers what it cannot parse: with the reason and the piece it stumbled over. */
+function parserAnswer(error: ParserError): Uint8Array {
+  if (error.code === 'HPE_HEADER_OVERFLOW') {
+    const tooLarge: RequestError = headersTooLarge(
+      `HTTP request headers are too large (max size allowed: ${REQUEST_HEADER_BYTES_MAX})`,
+    );
+    return serializeAnswer(renderCcfError(tooLarge));
+  }
+  const text =
+    `Unable to parse data as a HTTP request. Error message is: ${error.message}\n` +
+    'Error occurred while parsing fragment:\n';
+  const body = Buffer.concat([Buffer.from(text), error.rawPacket ?? new Uint8Array(0)]);
+  return serializeAnswer({ status: 400, headers: { 'content-type': 'text/plain' }, body });
+}

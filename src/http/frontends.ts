@@ -1,0 +1,61 @@
+/**
+ * What is served under each of the three roots: the applications under `/app`, the built-in
+ * endpoints under `/node`, and under all of them the common ones.
+ */
+import type { Application, Endpoint } from '../apps/interface.ts';
+import type { Backend } from './backend.ts';
+import { commonEndpoints } from './common-endpoints.ts';
+import { nodeEndpoints } from './node-endpoints.ts';
+import { type DocumentInfo, openApiDocument } from './open-api.ts';
+import type { FrontendName, Route } from './router.ts';
+import type { FrontDoorStats } from './stats.ts';
+
+export interface FrontendDependencies {
+  readonly backend: Backend;
+  readonly applications: readonly Application[];
+  readonly stats: () => FrontDoorStats;
+  /** All routes of a frontend, once they are installed. */
+  readonly routes: (frontend: FrontendName) => readonly Route[];
+}
+
+/** Everything the router is to know, as applications of a frontend. */
+export function frontendApplications({
+  backend,
+  applications,
+  stats,
+  routes,
+}: FrontendDependencies): readonly { frontend: FrontendName; application: Application }[] {
+  const { version } = backend.node();
+  const common = (frontend: FrontendName): readonly Endpoint[] =>
+    commonEndpoints(backend, () =>
+      openApiDocument(frontend, { ...INFO[frontend], version }, routes(frontend)),
+    );
+  return [
+    ...applications.map((application) => ({ frontend: 'app' as const, application })),
+    builtIn('app', common('app')),
+    builtIn('node', [...common('node'), ...nodeEndpoints(backend, stats)]),
+    builtIn('gov', common('gov')),
+  ];
+}
+
+function builtIn(
+  frontend: FrontendName,
+  endpoints: readonly Endpoint[],
+): { frontend: FrontendName; application: Application } {
+  return { frontend, application: { name: frontend, endpoints, archivedTables: [] } };
+}
+
+const INFO: Readonly<Record<FrontendName, Omit<DocumentInfo, 'version'>>> = {
+  app: {
+    title: 'Concordat applications',
+    description: 'The applications of this service, each for its own users.',
+  },
+  node: {
+    title: 'Concordat node',
+    description: 'Public, uncredentialed access to service and node state.',
+  },
+  gov: {
+    title: 'Concordat governance',
+    description: 'The common endpoints of the governance frontend.',
+  },
+};

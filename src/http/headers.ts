@@ -1,0 +1,96 @@
+/**
+ * Request headers, read from the raw list: name, value, name, value, in wire order.
+ *
+ * One pass per request finds all that the front door itself needs. Headers by which a proxy would
+ * vouch for a caller are not shown to anyone: who asks is decided by TLS alone (design decision 6).
+ */
+import { REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_COUNT_MAX } from '../base/limits.ts';
+
+/** Headers of ours that a client may send; all others of our prefix are dropped. */
+const OWN_HEADERS: ReadonlySet<string> = new Set([
+  'x-concordat-wait',
+  'x-concordat-min-txid',
+  'x-concordat-read',
+  'x-concordat-request-id',
+]);
+
+/** Names under which proxies customarily pass a caller's certificate or identity on. */
+const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
+  'x-forwarded-client-cert',
+  'x-forwarded-user',
+  'x-forwarded-tls-client-cert',
+  'x-client-cert',
+  'x-client-certificate',
+  'x-ssl-cert',
+  'x-ssl-client-cert',
+  'ssl-client-cert',
+  'client-cert',
+  'client-cert-chain',
+  'x-arr-clientcert',
+  'x-ms-client-principal',
+  'x-ms-client-principal-id',
+]);
+
+const OWN_PREFIX = 'x-concordat-';
+
+/** What the front door needs to know of a request's headers. */
+export interface HeaderScan {
+  /** Set when a bound is broken: the sentence for the 431. */
+  readonly tooLarge: string | undefined;
+  readonly contentLength: number;
+  readonly chunked: boolean;
+  /** Whether any header of ours is there: most requests have none. */
+  readonly own: boolean;
+}
+
+/** One pass over the raw header list. */
+export function scanHeaders(raw: readonly string[]): HeaderScan {
+  let tooLarge: string | undefined;
+  let contentLength = 0;
+  let chunked = false;
+  let own = false;
+  let total = 0;
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const value = raw[at + 1] ?? '';
+    total += name.length + value.length + 4;
+    if (value.length > REQUEST_HEADER_BYTES_MAX) {
+      tooLarge = `Header value for '${name.toLowerCase()}' is too large ${SIZE_ALLOWED}`;
+    }
+    switch (name.length) {
+      case 14:
+        if (name.toLowerCase() === 'content-length') contentLength = Number(value);
+        break;
+      case 17:
+        if (name.toLowerCase() === 'transfer-encoding') chunked = true;
+        break;
+      default:
+        if (name.length > OWN_PREFIX.length && name.charCodeAt(1) === DASH) {
+          own ||= name.toLowerCase().startsWith(OWN_PREFIX);
+        }
+    }
+  }
+  // The header that broke the bound by itself is the better thing to name.
+  if (tooLarge === undefined && total > REQUEST_HEADER_BYTES_MAX) {
+    tooLarge = `HTTP request headers are too large ${SIZE_ALLOWED}`;
+  }
+  if (raw.length / 2 > REQUEST_HEADERS_COUNT_MAX) {
+    tooLarge = `Too many headers (max number allowed: ${REQUEST_HEADERS_COUNT_MAX})`;
+  }
+  return { tooLarge, contentLength, chunked, own };
+}
+
+const DASH = '-'.charCodeAt(0);
+const SIZE_ALLOWED = `(max size allowed: ${REQUEST_HEADER_BYTES_MAX})`;
+
+/** First value of a header that may be shown; `name` is lowercase. */
+export function headerValue(raw: readonly string[], name: string): string | undefined {
+  if (IDENTITY_HEADERS.has(name)) return undefined;
+  if (name.startsWith(OWN_PREFIX) && !OWN_HEADERS.has(name)) return undefined;
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const candidate = raw[at];
+    if (candidate?.length === name.length && candidate.toLowerCase() === name)
+      return raw[at + 1];
+  }
+  return undefined;
+}

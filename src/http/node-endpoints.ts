@@ -1,0 +1,233 @@
+/**
+ * `/node`: what this node tells of itself and of the network, to anyone (http-api.md §10).
+ *
+ * Left out, each for its reason: `memory` (7.0 final has it no more; the operator's metrics have
+ * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `snapshot` and `ledger-chunk`
+ * (no operator features yet), `join` and `create` (node-to-node).
+ */
+import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
+import type { ReadView } from '../kv/tables.ts';
+import { bareAnswer, errorAnswer, jsonAnswer } from './answers.ts';
+import type { Backend } from './backend.ts';
+import {
+  configurationRow,
+  isObject,
+  nodeRow,
+  nodeRows,
+  previousIdentity,
+  serviceRow,
+} from './governance-rows.ts';
+import { nodeListEndpoints } from './node-list-endpoints.ts';
+import type { FrontDoorStats } from './stats.ts';
+
+/** The CCF whose conventions these endpoints follow. */
+const CCF_VERSION = 'ccf-7.0.0';
+
+type Handler = (view: ReadView) => AppResponse;
+
+/** An endpoint of `/node` that answers from tables: its reply carries a transaction id. */
+export function fromTables(path: string, summary: string, handler: Handler): Endpoint {
+  return { ...plain(path, summary, handler), effect: 'read' };
+}
+
+/** One that answers from what the node itself knows. */
+function plain(path: string, summary: string, handler: Handler): Endpoint {
+  return {
+    verb: 'GET',
+    path,
+    authentication: ['no_auth'],
+    effect: 'none',
+    reads: 'current',
+    answers: 'local',
+    summary,
+    openApi: { 'x-ccf-forwarding': { $ref: '#/components/x-ccf-forwarding/never' } },
+    handle: (_request, view) => answer(handler(view)),
+  };
+}
+
+export function nodeEndpoints(
+  backend: Backend,
+  stats: () => FrontDoorStats,
+): readonly Endpoint[] {
+  return [
+    ...stateEndpoints(backend),
+    ...roleEndpoints(backend),
+    ...readinessEndpoints(backend),
+    ...nodeListEndpoints(backend),
+    ...serviceEndpoints(backend),
+    ...consensusEndpoints(backend),
+    plain('/metrics', 'Sessions of this node', () => jsonAnswer(metricsOf(stats()))),
+    plain('/index/strategies', 'Indexing strategies: none are installed', () => jsonAnswer([])),
+  ];
+}
+
+function stateEndpoints(backend: Backend): readonly Endpoint[] {
+  return [
+    fromTables('/state', 'State of this node', () => {
+      const { nodeId, state, lastSignedSeqno, startupSeqno, stopNotice, restart } =
+        backend.node();
+      return jsonAnswer({
+        last_signed_seqno: lastSignedSeqno,
+        node_id: nodeId,
+        startup_seqno: startupSeqno,
+        state,
+        stop_notice: stopNotice,
+        ...(restart === undefined ? {} : { concordat_restart: restart }),
+      });
+    }),
+    plain('/version', 'Version of this node', () => {
+      const { version, platform } = backend.node();
+      return jsonAnswer({
+        ccf_version: CCF_VERSION,
+        quickjs_version: '',
+        unsafe: false,
+        concordat_version: version,
+        concordat_platform: platform,
+      });
+    }),
+    plain('/self_signed_certificate', 'Self-signed certificate of this node', () =>
+      jsonAnswer({ self_signed_certificate: backend.node().selfSignedCertificatePem }),
+    ),
+  ];
+}
+
+function roleEndpoints(backend: Backend): readonly Endpoint[] {
+  const isPrimary = (): boolean => backend.node().primaryId === backend.node().nodeId;
+  const wrongRole = (role: string): AppResponse =>
+    errorAnswer(404, 'ResourceNotFound', `Node is not ${role}`);
+  return [
+    plain('/primary', 'Whether this node is the primary', () =>
+      isPrimary() ? bareAnswer(200) : wrongRole('primary'),
+    ),
+    {
+      ...plain(
+        '/primary',
+        'Whether this node is the primary; else, where the primary is',
+        (view) => (isPrimary() ? bareAnswer(200) : redirectToPrimary(backend, view)),
+      ),
+      verb: 'HEAD',
+    },
+    plain('/backup', 'Whether this node is a backup', () =>
+      isPrimary() ? wrongRole('backup') : bareAnswer(200),
+    ),
+  ];
+}
+
+/** To the primary's interface of the same name; interfaces are listed in the nodes table. */
+function redirectToPrimary(backend: Backend, view: ReadView): AppResponse {
+  const { primaryId, nodeId } = backend.node();
+  const primary = primaryId === undefined ? undefined : nodeRow(view, primaryId);
+  const own = nodeRow(view, nodeId)?.info.rpc_interfaces;
+  const theirs = primary?.info.rpc_interfaces;
+  const name = isObject(own) ? Object.keys(own)[0] : undefined;
+  const same = name !== undefined && isObject(theirs) ? theirs[name] : undefined;
+  const address = isObject(same) ? same.published_address : undefined;
+  if (typeof address !== 'string') return errorAnswer(500, 'InternalError', 'Primary unknown');
+  return { status: 308, headers: { location: `https://${address}/node/primary` } };
+}
+
+function readinessEndpoints(backend: Backend): readonly Endpoint[] {
+  const ready = (open: boolean): AppResponse => {
+    const { state, stopNotice } = backend.node();
+    return bareAnswer(open && state === 'PartOfNetwork' && !stopNotice ? 204 : 503);
+  };
+  return [
+    plain('/ready/app', 'Whether the application can be used here', () =>
+      ready(backend.applicationOpen()),
+    ),
+    plain('/ready/gov', 'Whether governance can be used here', () => ready(true)),
+  ].map((endpoint) => ({
+    ...endpoint,
+    openApi: {
+      ...endpoint.openApi,
+      responses: {
+        '204': { description: 'Ready' },
+        '503': { description: 'Not ready, or about to stop' },
+      },
+    },
+  }));
+}
+
+function serviceEndpoints(backend: Backend): readonly Endpoint[] {
+  return [
+    fromTables('/network', 'The service', (view) => {
+      const service = serviceRow(view);
+      if (service === undefined) {
+        return errorAnswer(404, 'ResourceNotFound', 'Service state not available.');
+      }
+      const { view: current_view, primaryId } = backend.node();
+      return jsonAnswer({
+        current_service_create_txid: service.current_service_create_txid ?? null,
+        current_view,
+        primary_id: primaryId ?? null,
+        recovery_count: service.recovery_count ?? 0,
+        service_certificate: service.cert,
+        service_data: service.service_data ?? null,
+        service_status: service.status,
+      });
+    }),
+    fromTables('/service/configuration', 'Configuration of the service', (view) => {
+      const configuration = configurationRow(view);
+      return configuration === undefined
+        ? errorAnswer(404, 'ResourceNotFound', 'Service configuration not available.')
+        : jsonAnswer(configuration);
+    }),
+    fromTables('/service/previous_identity', 'Identity before the last recovery', (view) => {
+      const previous = previousIdentity(view);
+      const message = 'This service is not a recovery of a previous service.';
+      return previous === undefined
+        ? errorAnswer(404, 'ResourceNotFound', message)
+        : jsonAnswer({ previous_service_identity: previous });
+    }),
+  ];
+}
+
+function consensusEndpoints(backend: Backend): readonly Endpoint[] {
+  return [
+    plain('/config', 'Addresses of the nodes in the current configuration', (view) =>
+      jsonAnswer(configurationOf(view)),
+    ),
+    plain('/consensus', 'State of consensus on this node', (view) => {
+      const { nodeId, primaryId, view: current_view } = backend.node();
+      const newest = Math.max(0, ...nodeRows(view).map(({ lastWritten }) => lastWritten ?? 0));
+      const role = primaryId === undefined ? 'Candidate' : 'Follower';
+      return jsonAnswer({
+        details: {
+          acks: {},
+          configs: [{ idx: newest, nodes: configurationOf(view), rid: newest }],
+          current_view,
+          leadership_state: primaryId === nodeId ? 'Leader' : role,
+          membership_state: 'Active',
+          primary_id: primaryId ?? null,
+          reconfiguration_type: 'OneTransaction',
+          ticking: true,
+        },
+      });
+    }),
+  ];
+}
+
+/** Node id → where other nodes reach it, for the nodes that take part. */
+function configurationOf(view: ReadView): Readonly<Record<string, { address: unknown }>> {
+  const trusted = nodeRows(view).filter(({ info }) => info.status === 'Trusted');
+  return Object.fromEntries(
+    trusted.map(({ nodeId, info }) => {
+      const inside = info.node_to_node_interface;
+      const address = isObject(inside)
+        ? (inside.published_address ?? inside.bind_address)
+        : null;
+      return [nodeId, { address }];
+    }),
+  );
+}
+
+function metricsOf({ interfaceName, sessions, counters }: FrontDoorStats): unknown {
+  const { active, peak, softCap, hardCap } = sessions;
+  const errors = {
+    parsing: counters.unparsable,
+    request_header_too_large: counters.headersTooLarge,
+    request_payload_too_large: counters.bodiesTooLarge,
+  };
+  const own = { active, errors, hard_cap: hardCap, peak, soft_cap: softCap };
+  return { sessions: { active, interfaces: { [interfaceName]: own }, peak } };
+}

@@ -1,0 +1,153 @@
+/**
+ * One TLS connection of a client: who it is, what it was shown, and where it stands. Requests of a
+ * session are executed one at a time and answered in order (http-api.md §9); those that arrive
+ * meanwhile wait here, and the connection is not read while too many do.
+ */
+import type { TLSSocket } from 'node:tls';
+import { PIPELINED_REQUESTS_MAX } from '../base/limits.ts';
+import { type ClientCertificate, certificateKey } from './authentication.ts';
+import { ShownTransactions } from './shown-transactions.ts';
+
+/** Bounds on a session's silence, in sweeps of the session table. */
+export interface SilenceLimits {
+  readonly idle: number;
+  readonly headers: number;
+  readonly body: number;
+  readonly linger: number;
+}
+
+/** What a session was too slow with. */
+export type Overdue = 'idle' | 'headers' | 'body' | 'linger';
+
+/** What a session needs to know of its requests. */
+export interface SessionRequest {
+  whenWritten(action: () => void): void;
+}
+
+export class Session<Request extends SessionRequest> {
+  readonly socket: TLSSocket;
+  /** Opened beyond the soft cap: its first request is told to go away. */
+  readonly beyondCap: boolean;
+  readonly shown = new ShownTransactions();
+  /** The request being answered. */
+  active: Request | undefined;
+  /** The parser could not go on: written once all that came before it is answered. */
+  lastWords: Uint8Array | undefined;
+  #previous: Request | undefined;
+  readonly #waiting: Request[] = [];
+  #paused = false;
+  /** An answer that ends the session has been written, or the socket is gone. */
+  #ended = false;
+  #certificate: ClientCertificate | undefined;
+  #certificateRead = false;
+  /** While a body is being read: the request it belongs to came in at `#since`. */
+  #readingBody = false;
+  #requests = 0;
+  #sweptRequests = 0;
+  #sweptBytes = 0;
+  #partialHeaders = false;
+  #since: number;
+
+  constructor(socket: TLSSocket, beyondCap: boolean, sweep: number) {
+    this.socket = socket;
+    this.beyondCap = beyondCap;
+    this.#since = sweep;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get requestsWaiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** The client's certificate, if it presented one; parsed at the first question. */
+  get certificate(): ClientCertificate | undefined {
+    if (!this.#certificateRead) {
+      this.#certificateRead = true;
+      this.#certificate = readCertificate(this.socket);
+    }
+    return this.#certificate;
+  }
+
+  /** Takes in a request: it is returned if it is to be executed now. */
+  arrive(request: Request): Request | undefined {
+    this.#requests += 1;
+    if (this.active === undefined) {
+      this.active = request;
+      return request;
+    }
+    this.#waiting.push(request);
+    if (this.#waiting.length >= PIPELINED_REQUESTS_MAX && !this.#paused) {
+      this.#paused = true;
+      this.socket.pause();
+    }
+    return undefined;
+  }
+
+  /** Ends the active request; the next one to execute is returned. */
+  finish(): Request | undefined {
+    this.#previous = this.active;
+    this.active = this.#ended ? undefined : this.#waiting.shift();
+    if (this.#paused && this.#waiting.length <= PIPELINED_REQUESTS_MAX / 2) {
+      this.#paused = false;
+      this.socket.resume();
+    }
+    return this.active;
+  }
+
+  /** A body is awaited from `sweep` on; `undefined` once it is there. */
+  readBody(sweep: number | undefined): void {
+    this.#readingBody = sweep !== undefined;
+    if (sweep !== undefined) this.#since = sweep;
+  }
+
+  /** No request is executed and nothing but one last answer is written from now on. */
+  end(sweep: number): void {
+    this.#ended = true;
+    this.#since = sweep;
+    this.#waiting.length = 0;
+  }
+
+  /** Writes the last bytes of this session, behind all answers that went before. */
+  sayLast(bytes: Uint8Array): void {
+    if (this.#previous === undefined) this.socket.end(bytes);
+    else this.#previous.whenWritten(() => this.socket.end(bytes));
+  }
+
+  /**
+   * Called once a sweep. Node's parser hides the bytes of an unfinished header block; that bytes
+   * came in while no request began or is being answered shows that one is under way.
+   */
+  overdue(sweep: number, limits: SilenceLimits): Overdue | undefined {
+    if (this.#ended) return sweep - this.#since >= limits.linger ? 'linger' : undefined;
+    if (this.#readingBody) return sweep - this.#since >= limits.body ? 'body' : undefined;
+    const bytes = this.socket.bytesRead;
+    if (this.active !== undefined || this.#requests !== this.#sweptRequests) {
+      this.#since = sweep;
+      this.#partialHeaders = false;
+    } else if (bytes !== this.#sweptBytes && !this.#partialHeaders) {
+      this.#since = sweep;
+      this.#partialHeaders = true;
+    }
+    this.#sweptRequests = this.#requests;
+    this.#sweptBytes = bytes;
+    const limit = this.#partialHeaders ? limits.headers : limits.idle;
+    if (sweep - this.#since < limit) return undefined;
+    return this.#partialHeaders ? 'headers' : 'idle';
+  }
+}
+
+function readCertificate(socket: TLSSocket): ClientCertificate | undefined {
+  const x509 = socket.getPeerX509Certificate();
+  if (x509 === undefined) return undefined;
+  const id = x509.fingerprint256.replaceAll(':', '').toLowerCase();
+  return {
+    id,
+    key: certificateKey(id),
+    pem: x509.toString(),
+    validFrom: Math.floor(x509.validFromDate.getTime() / 1000),
+    validTo: Math.floor(x509.validToDate.getTime() / 1000),
+  };
+}

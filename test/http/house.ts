@@ -1,0 +1,69 @@
+// A front door with a service double behind it, on a free port, and the identities to knock with.
+
+import type { Application } from '../../src/apps/interface.ts';
+import { createLogApplication } from '../../src/apps/log/application.ts';
+import type { Timers } from '../../src/base/environment.ts';
+import {
+  createFrontDoor,
+  type FrontDoor,
+  type FrontDoorOptions,
+} from '../../src/http/front-door.ts';
+import { type TestIdentity, testIdentity } from './certificates.ts';
+import { type DoubleOptions, ServiceDouble } from './service-double.ts';
+
+export interface House {
+  readonly door: FrontDoor;
+  readonly service: ServiceDouble;
+  readonly host: string;
+  readonly port: number;
+  readonly server: TestIdentity;
+  readonly user: TestIdentity;
+  readonly member: TestIdentity;
+  readonly stranger: TestIdentity;
+  /** What `onFault` was told. */
+  readonly faults: unknown[];
+  close(): Promise<void>;
+}
+
+export const realTimers: Timers = {
+  after(delayMs, action) {
+    const timer = setTimeout(action, delayMs);
+    return () => clearTimeout(timer);
+  },
+  soon: (action) => void setImmediate(action),
+};
+
+export interface HouseOptions extends FrontDoorOptions {
+  readonly service?: Partial<DoubleOptions>;
+  /** Beside the log. */
+  readonly applications?: readonly Application[];
+  readonly nowMs?: () => number;
+}
+
+export async function openHouse(options: HouseOptions = {}): Promise<House> {
+  const [server, user, member, stranger] = await Promise.all([
+    testIdentity('node'),
+    testIdentity('user'),
+    testIdentity('member'),
+    testIdentity('stranger'),
+  ]);
+  const service = new ServiceDouble({
+    nodeCertificate: server.cert,
+    serviceCertificate: server.cert,
+    userCertificates: [user.cert],
+    memberCertificates: [member.cert],
+    ...options.service,
+  });
+  const faults: unknown[] = [];
+  const door = createFrontDoor(options, {
+    backend: service,
+    applications: [createLogApplication(), ...(options.applications ?? [])],
+    clock: { nowMs: options.nowMs ?? Date.now },
+    timers: realTimers,
+    tls: server,
+    onFault: (fault) => faults.push(fault),
+  });
+  const { host, port } = await door.listen('127.0.0.1', 0);
+  const close = (): Promise<void> => door.close();
+  return { door, service, host, port, server, user, member, stranger, faults, close };
+}
