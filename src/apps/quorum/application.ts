@@ -1,0 +1,59 @@
+/**
+ * The transaction manager: Tessera's Q2T and third-party surfaces over the tables of the service
+ * (transaction-manager.md). The connector maps its socket and port to the first, its third-party port
+ * to the second.
+ */
+import type { Random } from '../../base/environment.ts';
+import type { Application } from '../interface.ts';
+import { aboutRoutes, apiRoute } from './endpoints/about.ts';
+import { deletingRoutes } from './endpoints/deleting.ts';
+import { encodedRoutes } from './endpoints/encoded.ts';
+import { factRoutes } from './endpoints/facts.ts';
+import { groupRoutes } from './endpoints/groups.ts';
+import { keyRoutes } from './endpoints/keys.ts';
+import { receiptRoute } from './endpoints/receipts.ts';
+import { receivingRoutes } from './endpoints/receiving.ts';
+import { sendingRoutes, storeRawRoute } from './endpoints/sending.ts';
+import { signedRoute } from './endpoints/signed.ts';
+import { renderError } from './errors.ts';
+import { mount, type Route } from './surface.ts';
+import { PAYLOADS, RAW_PAYLOADS } from './tables.ts';
+
+/** Where a Quorum node's requests go. */
+export const Q2T_PREFIX = '/quorum/q2t';
+/** Where third parties' requests go. */
+export const THIRD_PARTY_PREFIX = '/quorum/3p';
+
+export interface QuorumDependencies {
+  readonly random: Random;
+}
+
+const VERSION = '0.1.0';
+
+export function createQuorumApplication({ random }: QuorumDependencies): Application {
+  const q2t = [
+    ...aboutRoutes(VERSION),
+    ...sendingRoutes(random),
+    signedRoute(random),
+    ...receivingRoutes,
+    ...factRoutes,
+    receiptRoute,
+    ...deletingRoutes,
+    ...encodedRoutes(random),
+    ...groupRoutes(random),
+  ];
+  const thirdParty = [...aboutRoutes(VERSION), ...keyRoutes, storeRawRoute(random)];
+  return {
+    name: 'quorum',
+    archivedTables: [PAYLOADS, RAW_PAYLOADS],
+    endpoints: [
+      ...mount(Q2T_PREFIX, withApi('Concordat Q2T', q2t)),
+      ...mount(THIRD_PARTY_PREFIX, withApi('Concordat third party', thirdParty)),
+    ],
+    renderError,
+  };
+}
+
+function withApi(title: string, routes: readonly Route[]): readonly Route[] {
+  return [...routes, apiRoute(title, VERSION, routes)];
+}

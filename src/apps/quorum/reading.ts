@@ -1,0 +1,51 @@
+/**
+ * What a party sees of a payload. A sender sees all of it; a recipient sees itself, and of the
+ * affected transactions those it knows: exactly what Tessera would have pushed to its node
+ * (transaction-manager.md §B).
+ */
+import { equalBytes } from '../../base/bytes.ts';
+import type { FoundPayload } from './lookup.ts';
+import { type Organisation, owns } from './organisation.ts';
+import { isParty, keysOf } from './parties.ts';
+import { PRIVATE_STATE_VALIDATION } from './payload-record.ts';
+import { includes } from './rules.ts';
+
+/** Whether the payload was sent with one of the organisation's keys. */
+export function isSender({ record }: FoundPayload, caller: Organisation): boolean {
+  return owns(caller, record.sender);
+}
+
+/** The parties the organisation may know of, in Tessera's order. */
+export function participants(found: FoundPayload, caller: Organisation): readonly Uint8Array[] {
+  const { record, row } = found;
+  const added = [...keysOf(row.label)].filter((key) => !includes(record.recipients, key));
+  const all = [...record.recipients, ...added];
+  if (isSender(found, caller)) return all;
+  const own = all.filter((key) => owns(caller, key));
+  if (record.privacyFlag !== PRIVATE_STATE_VALIDATION) return own;
+  return [...own, ...all.filter((key) => !owns(caller, key))];
+}
+
+/** The organisation's own keys among the parties. */
+export function managedParties({ row }: FoundPayload, caller: Organisation): readonly Buffer[] {
+  return caller.keys.filter((key) => isParty(row.label, key));
+}
+
+/** The affected transactions that the organisation knows. */
+export function affectedKnown(
+  found: FoundPayload,
+  caller: Organisation,
+): readonly Uint8Array[] {
+  const { affected, recipients } = found.record;
+  const known = isSender(found, caller)
+    ? affected
+    : affected.filter(({ knownTo }) =>
+        recipients.some((key, index) => knownTo[index] === true && owns(caller, key)),
+      );
+  return known.map(({ hash }) => hash);
+}
+
+/** Whether a payload can be opened with this key of the organisation. */
+export function opensWith({ row }: FoundPayload, key: Uint8Array): boolean {
+  return [...keysOf(row.label)].some((party) => equalBytes(party, key));
+}

@@ -1,0 +1,108 @@
+/**
+ * How the endpoints of one surface (`/quorum/q2t`, `/quorum/3p`) are made from handlers: the prefix
+ * before each path, HEAD beside each GET, refusals turned into answers at every step, and what all
+ * of them share: who may call, which state they see, when their answers leave.
+ */
+import { PAYLOAD_BODY_BYTES_MAX } from '../../base/limits.ts';
+import type { ReadView } from '../../kv/tables.ts';
+import {
+  type AppRequest,
+  type AppResponse,
+  answer,
+  type Endpoint,
+  type Step,
+  type Verb,
+} from '../interface.ts';
+import { Refusal } from './wire/answers.ts';
+
+export interface Route {
+  readonly verb: Verb;
+  /** Template below the surface's prefix. */
+  readonly path: string;
+  readonly effect: Endpoint['effect'];
+  readonly summary: string;
+  handle(request: AppRequest, view: ReadView): Step;
+}
+
+/** The endpoints of one surface. */
+export function mount(prefix: string, routes: readonly Route[]): readonly Endpoint[] {
+  return routes.flatMap((route) => {
+    const endpoint = endpointOf(prefix, route);
+    return route.verb === 'GET'
+      ? [endpoint, { ...endpoint, verb: 'HEAD' as const }]
+      : [endpoint];
+  });
+}
+
+function endpointOf(prefix: string, route: Route): Endpoint {
+  return {
+    verb: route.verb,
+    path: prefix + route.path,
+    authentication: route.effect === 'none' ? ['no_auth'] : ['user_cert'],
+    effect: route.effect,
+    reads: 'committed',
+    answers: 'committed',
+    bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
+    summary: route.summary,
+    handle: (request, view) => guarded(() => route.handle(request, view)),
+  };
+}
+
+/** An answer that needs no state at all. */
+export function fixed(
+  path: string,
+  summary: string,
+  handle: (request: AppRequest) => AppResponse,
+): Route {
+  return {
+    verb: 'GET',
+    path,
+    effect: 'none',
+    summary,
+    handle: (asked) => answer(handle(asked)),
+  };
+}
+
+function guarded(run: () => Step): Step {
+  try {
+    return guard(run());
+  } catch (thrown) {
+    return answer(responseOf(thrown));
+  }
+}
+
+function guard(step: Step): Step {
+  switch (step.kind) {
+    case 'answer':
+      return step;
+    case 'fetch':
+      return {
+        kind: 'fetch',
+        rows: step.rows,
+        next: (values) => guarded(() => step.next(values)),
+      };
+    case 'receipt':
+      return {
+        kind: 'receipt',
+        seqno: step.seqno,
+        form: step.form,
+        next: (receipt) => guarded(() => step.next(receipt)),
+      };
+    case 'write':
+      return {
+        kind: 'write',
+        apply: (tx) => {
+          try {
+            return step.apply(tx);
+          } catch (thrown) {
+            return responseOf(thrown);
+          }
+        },
+      };
+  }
+}
+
+function responseOf(thrown: unknown): AppResponse {
+  if (thrown instanceof Refusal) return thrown.response;
+  throw thrown;
+}
