@@ -82,7 +82,7 @@ export function bytesOfBase64Url(text: string): Uint8Array | undefined {
  * which makes them the keys of in-memory tables.
  */
 export function binaryTextOf(bytes: Uint8Array): string {
-  return bufferOf(bytes).latin1Slice(0, bytes.length);
+  return bufferOf(bytes).toString('latin1');
 }
 
 /** The bytes of a text made by `binaryTextOf`. */

@@ -13,6 +13,8 @@ export interface Clock {
 export interface Timers {
   /** Calls `action` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, action: () => void): () => void;
+  /** Calls `action` once what has already arrived in this turn of the event loop was handled. */
+  soon(action: () => void): void;
 }
 
 /** Unpredictable bytes. */
@@ -65,4 +67,20 @@ export interface Sealer {
   seal(name: string, secret: Uint8Array): Promise<Uint8Array>;
   /** Throws a coded error `SealBroken` when the bytes were not sealed here under this name. */
   unseal(name: string, sealed: Uint8Array): Promise<Uint8Array>;
+}
+
+/** One change to a local index; without a value the row is removed. */
+export interface IndexChange {
+  readonly key: string;
+  readonly value?: Uint8Array;
+}
+
+/** A local, rebuildable index: rows by text key. Its loss costs time, never data. */
+export interface LocalIndex {
+  get(key: string): Promise<Uint8Array | undefined>;
+  /** Keys that begin with `prefix`, in order. */
+  keys(prefix: string): Promise<readonly string[]>;
+  /** All of the changes or none. */
+  write(changes: readonly IndexChange[]): Promise<void>;
+  close(): Promise<void>;
 }
