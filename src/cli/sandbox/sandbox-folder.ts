@@ -1,0 +1,147 @@
+/**
+ * A sandbox's folder: what was chosen at its first start, and the key material of those who take
+ * part. Private keys lie here in the clear, for a sandbox's users to use.
+ */
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CodedError } from '../../base/errors.ts';
+import { certificateIdOf, selfSignedCertificate } from '../../crypto/certificates.ts';
+import { SigningKey, UnwrappingKey } from '../../crypto/keys.ts';
+
+const SETTINGS_VERSION = 1;
+const CERTIFICATE_DAYS = 3650;
+
+export interface SandboxSettings {
+  readonly version: number;
+  readonly organisations: number;
+  readonly members: number;
+  /** Ports of the last start, taken again if they are free. */
+  readonly ports: Readonly<Record<string, number>>;
+}
+
+/** A certificate with its private key in files. */
+export interface KeyFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+export interface MemberFiles extends KeyFiles {
+  readonly encryptionKey: string;
+}
+
+export interface SandboxFolder {
+  readonly path: string;
+  readonly settingsPath: string;
+  readonly serviceCertificate: string;
+  node(number: number): string;
+  organisation(number: number): KeyFiles & { readonly folder: string };
+  member(number: number): MemberFiles;
+}
+
+export function sandboxFolder(path: string): SandboxFolder {
+  return {
+    path,
+    settingsPath: join(path, 'sandbox.json'),
+    serviceCertificate: join(path, 'service_cert.pem'),
+    node: (number) => join(path, `node${number}`),
+    organisation: (number) => {
+      const folder = join(path, 'organisations', String(number));
+      const inside = (name: string): string => join(folder, name);
+      return { folder, certificate: inside('certificate.pem'), key: inside('key.pem') };
+    },
+    member: (number) => {
+      const inside = (name: string): string => join(path, 'members', String(number), name);
+      return {
+        certificate: inside('certificate.pem'),
+        key: inside('key.pem'),
+        encryptionKey: inside('encryption_key.pem'),
+      };
+    },
+  };
+}
+
+/** The settings of an earlier start, or undefined in a new folder. */
+export function readSettings(folder: SandboxFolder): SandboxSettings | undefined {
+  if (!existsSync(folder.settingsPath)) return undefined;
+  const text = readFileSync(folder.settingsPath, 'utf8');
+  let settings: SandboxSettings;
+  try {
+    settings = JSON.parse(text) as SandboxSettings;
+  } catch (cause) {
+    throw unusable(folder, 'it is not JSON', cause);
+  }
+  if (settings.version !== SETTINGS_VERSION || !Number.isInteger(settings.organisations)) {
+    throw unusable(folder, `its version is ${String(settings.version)}`, undefined);
+  }
+  return settings;
+}
+
+export function writeSettings(
+  folder: SandboxFolder,
+  settings: Omit<SandboxSettings, 'version'>,
+): void {
+  mkdirSync(folder.path, { recursive: true });
+  const whole: SandboxSettings = { version: SETTINGS_VERSION, ...settings };
+  writeFileSync(folder.settingsPath, `${JSON.stringify(whole, undefined, 2)}\n`);
+}
+
+/** An organisation's certificate, made with its key on first use. */
+export async function organisationIdentity(
+  folder: SandboxFolder,
+  number: number,
+  nowMs: number,
+): Promise<{ readonly certificatePem: string; readonly userId: string }> {
+  const files = folder.organisation(number);
+  const certificatePem = await keyPairIn(files, `CN=Organisation ${number}`, nowMs);
+  return { certificatePem, userId: certificateIdOf(certificatePem) };
+}
+
+/** A member's certificate and encryption key, made on first use. */
+export async function memberIdentity(
+  folder: SandboxFolder,
+  number: number,
+  nowMs: number,
+): Promise<{
+  readonly memberId: string;
+  readonly certificatePem: string;
+  readonly encryptionPublicKeyPem: string;
+}> {
+  const files = folder.member(number);
+  const certificatePem = await keyPairIn(files, `CN=Member ${number}`, nowMs);
+  if (!existsSync(files.encryptionKey)) {
+    writePrivate(files.encryptionKey, UnwrappingKey.generate().privateKeyPem());
+  }
+  const encryptionKey = UnwrappingKey.fromPem(readFileSync(files.encryptionKey, 'utf8'));
+  return {
+    memberId: certificateIdOf(certificatePem),
+    certificatePem,
+    encryptionPublicKeyPem: encryptionKey.publicKeyPem,
+  };
+}
+
+/** The certificate in a pair of files, which are made if they are not there. */
+async function keyPairIn(files: KeyFiles, subject: string, nowMs: number): Promise<string> {
+  if (!existsSync(files.certificate)) {
+    const key = SigningKey.generate('P-256');
+    const validity = { fromMs: nowMs - 3_600_000, days: CERTIFICATE_DAYS };
+    const pem = await selfSignedCertificate(key, subject, validity);
+    mkdirSync(join(files.certificate, '..'), { recursive: true, mode: 0o700 });
+    writePrivate(files.key, key.privateKeyPem());
+    writeFileSync(files.certificate, pem);
+  }
+  return readFileSync(files.certificate, 'utf8');
+}
+
+function writePrivate(path: string, text: string): void {
+  writeFileSync(path, text, { mode: 0o600 });
+  chmodSync(path, 0o600);
+}
+
+function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedError {
+  return new CodedError(
+    'NoSandbox',
+    `${folder.settingsPath} is not the settings of a sandbox (${why}); choose another --data folder`,
+    { path: folder.settingsPath },
+    cause === undefined ? {} : { cause },
+  );
+}

@@ -1,0 +1,51 @@
+/**
+ * The keys of a node and of the service it runs, as they lie in `sealed/`.
+ */
+import type { Random } from '../base/environment.ts';
+import { type AeadKey, aeadKeyOf, GCM_KEY_BYTES } from '../crypto/aead.ts';
+import { SigningKey, UnwrappingKey } from '../crypto/keys.ts';
+import type { SealedFolder } from './sealed-folder.ts';
+
+const NODE_KEY = 'node-key';
+const SERVICE_KEY = 'service-key';
+const ENCRYPTION_KEY = 'node-encryption-key';
+const INDEX_KEY = 'index-key';
+
+export interface Identity {
+  /** P-256: it signs the rounds and is the node's TLS key; its fingerprint is the node's id. */
+  readonly nodeKey: SigningKey;
+  /** P-384: it endorses nodes and signs COSE signatures. */
+  readonly serviceKey: SigningKey;
+  /** RSA: ledger secrets are sent to it. */
+  readonly encryptionKey: UnwrappingKey;
+  /** Seals the local index. */
+  readonly indexKey: AeadKey;
+}
+
+/** Whether a service has ever been created in this folder. */
+export async function hasIdentity(sealed: SealedFolder): Promise<boolean> {
+  return await sealed.has(SERVICE_KEY);
+}
+
+/** Makes the keys of a new service and seals them; all are on stable storage when it resolves. */
+export async function createIdentity(sealed: SealedFolder, random: Random): Promise<Identity> {
+  const nodeKey = SigningKey.generate('P-256');
+  const encryptionKey = UnwrappingKey.generate();
+  const indexKey = random.bytes(GCM_KEY_BYTES);
+  const serviceKey = SigningKey.generate('P-384');
+  await sealed.put(NODE_KEY, nodeKey.pkcs8());
+  await sealed.put(ENCRYPTION_KEY, encryptionKey.pkcs8());
+  await sealed.put(INDEX_KEY, indexKey);
+  await sealed.put(SERVICE_KEY, serviceKey.pkcs8());
+  return { nodeKey, serviceKey, encryptionKey, indexKey: aeadKeyOf(indexKey) };
+}
+
+/** Opens the keys of an earlier start. */
+export async function loadIdentity(sealed: SealedFolder): Promise<Identity> {
+  return {
+    nodeKey: SigningKey.fromPkcs8(await sealed.get(NODE_KEY)),
+    serviceKey: SigningKey.fromPkcs8(await sealed.get(SERVICE_KEY)),
+    encryptionKey: UnwrappingKey.fromPkcs8(await sealed.get(ENCRYPTION_KEY)),
+    indexKey: aeadKeyOf(await sealed.get(INDEX_KEY)),
+  };
+}

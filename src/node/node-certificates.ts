@@ -1,0 +1,122 @@
+/**
+ * The certificates a node needs, made at its first start and renewed at later ones.
+ */
+
+import { virtualEvidence } from '../attestation/virtual.ts';
+import { hexOf } from '../base/bytes.ts';
+import {
+  certificateExpiryMs,
+  certificateRequest,
+  endorsedCertificate,
+  publicKeyPemOf,
+  selfSignedCertificate,
+  serviceCertificate,
+} from '../crypto/certificates.ts';
+import {
+  identityEndorsement,
+  identityEndorsementHeader,
+  signatureStructure,
+} from '../crypto/cose.ts';
+import { sha256 } from '../crypto/hash.ts';
+import type { NodeDescription } from '../governance/opening.ts';
+import type { Identity } from './identity.ts';
+
+export const SERVICE_SUBJECT = 'CN=Concordat Service';
+const NODE_SUBJECT = 'CN=Concordat Node';
+/** A year: what the service's configuration allows a node. */
+export const NODE_CERTIFICATE_DAYS = 365;
+/** Clients pin the service's certificate, so it lasts. */
+export const SERVICE_CERTIFICATE_DAYS = 3650;
+/** A node's certificate with less than this left is renewed at a restart. */
+const RENEWAL_MS = 180 * 24 * 60 * 60 * 1000;
+/** Certificates begin a little before now: clocks differ. */
+const BACKDATE_MS = 60 * 60 * 1000;
+
+export interface NodeAddresses {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A new service's certificate. */
+export async function makeServiceCertificate(
+  identity: Identity,
+  nowMs: number,
+): Promise<string> {
+  const validity = { fromMs: nowMs - BACKDATE_MS, days: SERVICE_CERTIFICATE_DAYS };
+  return await serviceCertificate(identity.serviceKey, SERVICE_SUBJECT, validity);
+}
+
+/** A node's certificate, endorsed by the service. */
+export async function makeNodeCertificate(
+  identity: Identity,
+  serviceCertificatePem: string,
+  addresses: NodeAddresses,
+  nowMs: number,
+): Promise<string> {
+  const validity = { fromMs: nowMs - BACKDATE_MS, days: NODE_CERTIFICATE_DAYS };
+  const issuer = { key: identity.serviceKey, certificatePem: serviceCertificatePem };
+  return await endorsedCertificate(
+    identity.nodeKey.publicKeyDer,
+    NODE_SUBJECT,
+    hostsOf(addresses),
+    validity,
+    issuer,
+  );
+}
+
+/** Whether a certificate should be made anew. */
+export function needsRenewal(certificatePem: string, nowMs: number): boolean {
+  return certificateExpiryMs(certificatePem) - nowMs < RENEWAL_MS;
+}
+
+/** The certificate a node shows before the service has endorsed it. */
+export async function makeSelfSignedCertificate(
+  identity: Identity,
+  addresses: NodeAddresses,
+  nowMs: number,
+): Promise<string> {
+  const validity = { fromMs: nowMs - BACKDATE_MS, days: NODE_CERTIFICATE_DAYS };
+  const hosts = hostsOf(addresses);
+  return await selfSignedCertificate(identity.nodeKey, NODE_SUBJECT, validity, hosts);
+}
+
+/** The service's endorsement of its own key (ledger-format.md §12.1). */
+export async function endorseSelf(identity: Identity, nowMs: number): Promise<Uint8Array> {
+  const { serviceKey } = identity;
+  const header = identityEndorsementHeader({
+    algorithm: serviceKey.algorithm,
+    issuedAt: Math.floor(nowMs / 1000),
+    epochStart: '2.1',
+  });
+  const signature = await serviceKey.sign(signatureStructure(header, serviceKey.publicKeyDer));
+  return identityEndorsement(header, serviceKey.publicKeyDer, signature);
+}
+
+/** How the ledger describes this node. */
+export async function describeNode(
+  identity: Identity,
+  certificatePem: string,
+  addresses: NodeAddresses,
+): Promise<NodeDescription> {
+  const address = `${addresses.host}:${addresses.port}`;
+  const hostData = hexOf(sha256(Buffer.from('concordat virtual')));
+  return {
+    nodeId: identity.nodeKey.fingerprint,
+    publicKeyPem: publicKeyPemOf(identity.nodeKey.publicKeyDer),
+    encryptionPublicKeyPem: identity.encryptionKey.publicKeyPem,
+    certificateRequestPem: await certificateRequest(
+      identity.nodeKey,
+      NODE_SUBJECT,
+      hostsOf(addresses),
+    ),
+    certificatePem,
+    evidence: virtualEvidence(identity.nodeKey.publicKeyDer, hostData),
+    hostData,
+    nodeAddress: address,
+    serviceAddress: address,
+  };
+}
+
+function hostsOf({ host }: NodeAddresses): readonly string[] {
+  return host === '127.0.0.1' ? [host, 'localhost'] : [host];
+}

@@ -1,0 +1,29 @@
+/**
+ * What lies where in a node's folder.
+ */
+import type { Disk } from '../base/environment.ts';
+
+export interface NodeFolders {
+  /** Chunk files, and nothing else. */
+  readonly ledger: string;
+  readonly sealed: string;
+  readonly index: string;
+  /** What a restart cut off or set aside; nothing reads it. */
+  readonly aside: string;
+}
+
+export function foldersOf(folder: string): NodeFolders {
+  return {
+    ledger: `${folder}/ledger`,
+    sealed: `${folder}/sealed`,
+    index: `${folder}/index`,
+    aside: `${folder}/set-aside`,
+  };
+}
+
+/** Makes the folders that a start needs. */
+export async function makeFolders(disk: Disk, folders: NodeFolders): Promise<void> {
+  await disk.makeFolder(folders.ledger);
+  await disk.makeFolder(folders.sealed);
+  await disk.makeFolder(folders.index);
+}

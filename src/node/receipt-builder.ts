@@ -1,0 +1,131 @@
+/**
+ * Receipts of committed transactions, made from the ledger itself (ledger-format.md §14.3): the
+ * first signature after an entry holds the leaves up to it; a COSE receipt may need a later one, and
+ * then the leaves between the two are computed from the entries.
+ */
+import type { NoReceipt, Receipt } from '../apps/interface.ts';
+import { invariant } from '../base/assert.ts';
+import { base64Of, hexOf } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
+import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
+import { coseReceipt, type InclusionProof } from '../crypto/cose.ts';
+import { sha256 } from '../crypto/hash.ts';
+import type { Store } from '../kv/store.ts';
+import { NO_CLAIMS, type ParsedEntry } from '../ledger/entry.ts';
+import type { LeafIndex } from '../ledger/leaf-index.ts';
+import { MerkleTree, type PathStep } from '../ledger/merkle.ts';
+import type { SecretHistory } from '../ledger/secret-history.ts';
+import { parseSignature, type ReadSignature } from '../ledger/signature.ts';
+import type { ArchiveReader } from './archive-reader.ts';
+import type { SignatureKind } from './root-signing.ts';
+
+type LeafComponents = Omit<InclusionProof, 'path'>;
+
+export interface ReceiptDependencies {
+  readonly store: Store;
+  readonly leaves: LeafIndex;
+  readonly archive: ArchiveReader;
+  readonly secrets: SecretHistory;
+  readonly kind: SignatureKind;
+}
+
+export class ReceiptBuilder {
+  readonly #deps: ReceiptDependencies;
+
+  constructor(dependencies: ReceiptDependencies) {
+    this.#deps = dependencies;
+  }
+
+  /** `pending` until the signature it needs is committed; `unavailable` when none ever comes. */
+  async receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt> {
+    const { store, leaves, kind } = this.#deps;
+    if (seqno > store.committed) return 'pending';
+    if (kind === (form === 'json' ? 'cose' : 'raw')) return 'unavailable';
+    if (leaves.isSignature(seqno)) {
+      return form === 'json' ? await this.#signatureReceipt(seqno) : 'unavailable';
+    }
+    const next = leaves.signatureFrom(seqnoAfter(seqno), 'any');
+    const wanted = form === 'json' ? next : leaves.signatureFrom(seqnoAfter(seqno), 'dual');
+    if (next === undefined || wanted === undefined || wanted > store.committed)
+      return 'pending';
+
+    const entry = await this.#deps.archive.entry(seqno);
+    const txId: TxId = { view: viewOf(entry.view), seqno };
+    const components = this.#components(entry);
+    const path = await this.#path(seqno, next, wanted);
+    const signature = await this.#signature(wanted);
+    if (form === 'cose') {
+      invariant(signature.cose !== undefined, `signature ${wanted} has a COSE part`);
+      const bytes = coseReceipt(signature.cose, [{ ...components, path }]);
+      return { form, txId, bytes };
+    }
+    return { form, txId, json: this.#json(signature, components, path) };
+  }
+
+  #json(
+    { raw }: ReadSignature,
+    components: LeafComponents,
+    path: readonly PathStep[],
+  ): Extract<Receipt, { form: 'json' }>['json'] {
+    invariant(raw?.cert !== undefined, 'the node signed with a certificate');
+    return {
+      cert: raw.cert,
+      leaf_components: {
+        claims_digest: hexOf(components.claimsDigest),
+        commit_evidence: components.commitEvidence,
+        write_set_digest: hexOf(components.writeSetDigest),
+      },
+      node_id: raw.node,
+      proof: path.map(({ side, hash }) =>
+        side === 'left' ? { left: hexOf(hash) } : { right: hexOf(hash) },
+      ),
+      signature: base64Of(raw.sig),
+    };
+  }
+
+  /** A signature vouches for itself: its root, with nothing to prove. */
+  async #signatureReceipt(seqno: Seqno): Promise<Receipt> {
+    const { raw } = await this.#signature(seqno);
+    invariant(raw?.cert !== undefined, 'the node signed with a certificate');
+    const json = {
+      cert: raw.cert,
+      leaf: hexOf(raw.root),
+      node_id: raw.node,
+      proof: [],
+      signature: base64Of(raw.sig),
+    };
+    return { form: 'json', txId: { view: viewOf(raw.view), seqno }, json };
+  }
+
+  #components(entry: ParsedEntry): LeafComponents {
+    const secret = this.#deps.secrets.at(seqnoOf(entry.seqno));
+    invariant(secret !== undefined, `the ledger secret of entry ${entry.seqno} is known`);
+    return {
+      writeSetDigest: sha256(entry.bytes),
+      commitEvidence: secret.evidence.textOf(entry.view, entry.seqno),
+      claimsDigest: entry.claimsDigest ?? NO_CLAIMS,
+    };
+  }
+
+  /** From leaf `seqno` to the root signed at `wanted`; `next` is the first signature after it. */
+  async #path(seqno: Seqno, next: Seqno, wanted: Seqno): Promise<readonly PathStep[]> {
+    const { tree: row } = await this.#signature(next);
+    if (row === undefined) {
+      throw new CodedError('LedgerUnreadable', `signature ${next} carries no tree`, {
+        status: 503,
+      });
+    }
+    const tree = MerkleTree.deserialise(row);
+    for (let at = next; at < wanted; at = seqnoAfter(at)) {
+      tree.append((await this.#deps.archive.entry(at)).leaf());
+    }
+    return tree.path(seqno, wanted);
+  }
+
+  async #signature(seqno: Seqno): Promise<ReadSignature> {
+    const entry = await this.#deps.archive.entry(seqno);
+    const signature = parseSignature(entry.publicMaps);
+    invariant(signature !== undefined, `entry ${seqno} is a signature`);
+    return signature;
+  }
+}

@@ -1,0 +1,364 @@
+/**
+ * Reading a node's own ledger back at a restart (design decision 11).
+ *
+ * Every entry is hashed into the Merkle tree and every signature's root compared with it; entries
+ * after the checkpoint are opened and applied. What follows the last signature was never
+ * acknowledged and is cut; what cannot be understood before it means damage, and then nothing is
+ * changed at all.
+ */
+import { invariant } from '../base/assert.ts';
+import { equalBytes, hexOf, NO_BYTES } from '../base/bytes.ts';
+import type { Disk } from '../base/environment.ts';
+import { CodedError, isCoded, messageOf } from '../base/errors.ts';
+import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
+import { Store } from '../kv/store.ts';
+import type { MapWrites } from '../kv/write-set.ts';
+import { CHUNK_HEADER_BYTES } from '../ledger/chunk.ts';
+import type { ClosedChunk, OpenChunk } from '../ledger/chunk-store.ts';
+import { FLAG_CHUNK_AFTER, openEntry, type ParsedEntry, parseEntry } from '../ledger/entry.ts';
+import { LeafIndex } from '../ledger/leaf-index.ts';
+import { MerkleTree } from '../ledger/merkle.ts';
+import { type DatedSecret, SecretHistory } from '../ledger/secret-history.ts';
+import { parseSignature, type ReadSignature } from '../ledger/signature.ts';
+import { ViewHistory } from '../ledger/view-history.ts';
+import type { ScannedChunk } from './ledger-scan.ts';
+import { entryBeyond } from './torn-tail.ts';
+
+export interface ReplayRequest {
+  readonly disk: Disk;
+  readonly folder: string;
+  readonly chunks: readonly ScannedChunk[];
+  readonly archivedTables: readonly string[];
+  /** Every ledger secret this node has made; which of them were used shows in the ledger. */
+  readonly secrets: readonly DatedSecret[];
+  /** State to start from, once the ledger has been shown to lead to it. */
+  readonly checkpoint?: {
+    readonly seqno: Seqno;
+    readonly root: string;
+    readonly load: (store: Store) => Promise<boolean>;
+  };
+  readonly onProgress?: (entries: number, bytes: number) => void;
+}
+
+/** What was after the last signature. */
+export interface Tail {
+  /** The file that holds it, and from where on. */
+  readonly file: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Whole entries in it, none of them acknowledged. */
+  readonly entries: number;
+}
+
+export interface Replayed {
+  readonly store: Store;
+  readonly tree: MerkleTree;
+  readonly leaves: LeafIndex;
+  readonly views: ViewHistory;
+  readonly secrets: SecretHistory;
+  /** The last signature, to which everything was rolled back; undefined if there is none. */
+  readonly lastSigned: TxId | undefined;
+  readonly lastSignature: ReadSignature | undefined;
+  readonly closed: readonly ClosedChunk[];
+  /** The chunk to continue, and whether its last entry asks for it to be closed. */
+  readonly open: OpenChunk | undefined;
+  readonly openMustClose: boolean;
+  readonly tail: Tail | undefined;
+  readonly bytes: number;
+}
+
+/** The checkpoint does not belong to this ledger: replay again without it. */
+class CheckpointMismatch extends Error {}
+
+/** Replays a ledger. Throws `LedgerDamaged` with file, offset and reason; changes nothing. */
+export async function replay(request: ReplayRequest): Promise<Replayed> {
+  try {
+    return await new Replay(request).run();
+  } catch (error) {
+    if (!(error instanceof CheckpointMismatch)) throw error;
+    const { checkpoint: _ignored, ...without } = request;
+    return await new Replay(without).run();
+  }
+}
+
+interface Place {
+  readonly chunk: ScannedChunk;
+  readonly offset: number;
+}
+
+class Replay {
+  readonly #request: ReplayRequest;
+  readonly #store: Store;
+  readonly #tree = new MerkleTree();
+  readonly #leaves = new LeafIndex();
+  readonly #views = new ViewHistory();
+  readonly #secrets = new SecretHistory();
+  #applying: boolean;
+  #lastSigned: TxId | undefined;
+  #lastSignature: ReadSignature | undefined;
+  /** Positions of the chunk being read, and of the last signature in it. */
+  #positions: number[] = [];
+  #signedEnd = 0;
+  #signedCount = 0;
+  #signedFlags = 0;
+  #bytes = 0;
+  readonly #closed: ClosedChunk[] = [];
+
+  constructor(request: ReplayRequest) {
+    this.#request = request;
+    this.#store = new Store(request.archivedTables);
+    this.#applying = request.checkpoint === undefined;
+  }
+
+  async run(): Promise<Replayed> {
+    let open: OpenChunk | undefined;
+    let openMustClose = false;
+    let tail: Tail | undefined;
+    for (const chunk of this.#request.chunks) {
+      const result = await this.#readChunk(chunk);
+      if (result === undefined) continue;
+      ({ open, openMustClose, tail } = result);
+    }
+    if (!this.#applying) throw new CheckpointMismatch();
+    this.#rollBack();
+    return {
+      store: this.#store,
+      tree: this.#tree,
+      leaves: this.#leaves,
+      views: this.#views,
+      secrets: this.#secrets,
+      lastSigned: this.#lastSigned,
+      lastSignature: this.#lastSignature,
+      closed: this.#closed,
+      open,
+      openMustClose,
+      tail,
+      bytes: this.#bytes,
+    };
+  }
+
+  /** Reads one file; undefined for a closed chunk, else what is to become of an open one. */
+  async #readChunk(
+    chunk: ScannedChunk,
+  ): Promise<
+    { open: OpenChunk | undefined; openMustClose: boolean; tail: Tail | undefined } | undefined
+  > {
+    const bytes = await this.#load(chunk.name);
+    const complete = chunk.tableAt !== undefined;
+    const end = chunk.tableAt ?? bytes.length;
+    this.#positions = [];
+    this.#signedEnd = CHUNK_HEADER_BYTES;
+    this.#signedCount = 0;
+    this.#signedFlags = 0;
+    let offset = CHUNK_HEADER_BYTES;
+    while (offset < end) {
+      const place: Place = { chunk, offset };
+      const entry = this.#parse(bytes.subarray(0, end), place, complete);
+      if (entry === undefined) break;
+      await this.#take(entry, place);
+      this.#positions.push(offset);
+      offset += entry.bytes.length;
+      if (this.#lastSigned?.seqno === entry.seqno) this.#noteSigned(offset, entry.flags);
+    }
+    this.#bytes += offset;
+    this.#request.onProgress?.(this.#leaves.newest, this.#bytes);
+    if (complete) {
+      this.#checkComplete(chunk);
+      return undefined;
+    }
+    return this.#openChunk(chunk, bytes.length);
+  }
+
+  #noteSigned(end: number, flags: number): void {
+    this.#signedEnd = end;
+    this.#signedCount = this.#positions.length;
+    this.#signedFlags = flags;
+  }
+
+  #checkComplete(chunk: ScannedChunk): void {
+    const last = seqnoOf(this.#leaves.newest);
+    const place = { chunk, offset: chunk.tableAt ?? 0 };
+    if (chunk.end !== undefined && last !== chunk.end) {
+      throw damaged(place, `it ends at entry ${last}, but its name says ${chunk.end}`);
+    }
+    if (this.#lastSigned?.seqno !== last) {
+      throw damaged(place, 'a closed chunk ends with a signature, and this one does not');
+    }
+    this.#closed.push({ name: chunk.name, start: chunk.start, end: last });
+  }
+
+  #openChunk(
+    chunk: ScannedChunk,
+    length: number,
+  ): { open: OpenChunk | undefined; openMustClose: boolean; tail: Tail | undefined } {
+    const kept = this.#positions.slice(0, this.#signedCount);
+    const open =
+      kept.length === 0
+        ? undefined
+        : { name: chunk.name, start: chunk.start, positions: kept, length: this.#signedEnd };
+    const openMustClose = (this.#signedFlags & FLAG_CHUNK_AFTER) !== 0;
+    const from = open === undefined ? 0 : this.#signedEnd;
+    const tail: Tail | undefined =
+      from === length
+        ? undefined
+        : {
+            file: chunk.name,
+            offset: from,
+            bytes: length - from,
+            entries: this.#positions.length - kept.length,
+          };
+    return { open, openMustClose, tail };
+  }
+
+  /** The entry at a place, or undefined where an open chunk's torn tail begins. */
+  #parse(bytes: Buffer, place: Place, complete: boolean): ParsedEntry | undefined {
+    const { offset } = place;
+    const expected = seqnoAfter(seqnoOf(this.#leaves.newest));
+    let why: string;
+    try {
+      const entry = parseEntry(bytes, offset);
+      if (entry.seqno === expected && entry.view >= this.#views.lastView) return entry;
+      why = `it holds entry ${entry.view}.${entry.seqno} where ${expected} comes next`;
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      why = messageOf(error);
+    }
+    if (complete) throw damaged(place, why);
+    const later = entryBeyond(bytes, offset, expected, this.#secrets);
+    if (later !== undefined) {
+      throw damaged(
+        place,
+        `${why}; yet entry ${later.view}.${later.seqno} stands whole at byte ${later.offset}, so ` +
+          'this is not the torn end of an interrupted write',
+      );
+    }
+    return undefined;
+  }
+
+  async #take(entry: ParsedEntry, place: Place): Promise<void> {
+    const seqno = seqnoOf(entry.seqno);
+    this.#views.note(viewOf(entry.view), seqno);
+    for (const secret of this.#request.secrets) {
+      if (secret.from === seqno && secret.view === entry.view) this.#secrets.add(secret);
+    }
+    const isSignature = this.#within(place, () => entry.isSignature());
+    let signatureMaps: readonly MapWrites[] = [];
+    if (isSignature) {
+      signatureMaps = this.#within(place, () => entry.publicMaps);
+      this.#checkSignature(entry, place, signatureMaps);
+    }
+    const leaf = this.#within(place, () => entry.leaf());
+    this.#tree.append(leaf);
+    this.#leaves.append(leaf);
+    if (isSignature) {
+      this.#leaves.noteSignature(this.#lastSignature?.cose !== undefined);
+      this.#tree.flushTo(seqno);
+    }
+    if (this.#applying) this.#apply(entry, place, isSignature ? signatureMaps : undefined);
+    else await this.#meetCheckpoint(seqno, place);
+  }
+
+  #checkSignature(entry: ParsedEntry, place: Place, maps: readonly MapWrites[]): void {
+    const signature = this.#within(place, () => parseSignature(maps));
+    invariant(signature !== undefined, 'an entry that begins like a signature is read as one');
+    const { raw, tree } = signature;
+    const root = this.#tree.root();
+    const signed = this.#within(place, () =>
+      raw !== undefined || tree === undefined ? raw?.root : MerkleTree.deserialise(tree).root(),
+    );
+    if (signed === undefined || !equalBytes(signed, root)) {
+      throw damaged(
+        place,
+        `signature ${entry.view}.${entry.seqno} signs root ${hexOf(signed ?? NO_BYTES)}, but the ` +
+          `entries before it have root ${hexOf(root)}`,
+      );
+    }
+    if (raw !== undefined && (raw.seqno !== entry.seqno || raw.view !== entry.view)) {
+      const says = `${raw.view}.${raw.seqno}`;
+      throw damaged(place, `signature ${entry.view}.${entry.seqno} says it is ${says}`);
+    }
+    this.#lastSignature = signature;
+    this.#lastSigned = { view: viewOf(entry.view), seqno: seqnoOf(entry.seqno) };
+  }
+
+  #apply(entry: ParsedEntry, place: Place, signature: readonly MapWrites[] | undefined): void {
+    const seqno = seqnoOf(entry.seqno);
+    if (signature !== undefined) {
+      this.#store.apply(seqno, []);
+      this.#store.commit(seqno, signature.map(detached));
+      return;
+    }
+    const secret = this.#secrets.at(seqno);
+    if (secret === undefined)
+      throw damaged(place, `the ledger secret of entry ${seqno} is missing`);
+    const maps = this.#within(place, () => [...entry.publicMaps, ...openEntry(entry, secret)]);
+    this.#store.apply(seqno, maps.map(detached));
+  }
+
+  async #meetCheckpoint(seqno: Seqno, place: Place): Promise<void> {
+    const { checkpoint } = this.#request;
+    invariant(checkpoint !== undefined, 'entries are passed over only before a checkpoint');
+    if (seqno !== checkpoint.seqno) {
+      if (seqno > checkpoint.seqno) throw new CheckpointMismatch();
+      return;
+    }
+    const signed = this.#lastSigned?.seqno === seqno;
+    if (!signed || hexOf(this.#tree.root()) !== checkpoint.root) {
+      throw new CheckpointMismatch();
+    }
+    if (!(await checkpoint.load(this.#store))) throw new CheckpointMismatch();
+    invariant(
+      this.#store.committed === seqno,
+      `the checkpoint met at ${place.offset} is loaded`,
+    );
+    this.#applying = true;
+  }
+
+  /** Goes back to the last signature: nothing after it was ever acknowledged. */
+  #rollBack(): void {
+    const kept = this.#lastSigned?.seqno ?? seqnoOf(0);
+    this.#store.rollback(kept);
+    if (this.#tree.size > kept + 1) this.#tree.truncate(kept + 1);
+    this.#leaves.truncate(kept);
+    this.#views.rollback(kept);
+    this.#secrets.rollback(kept);
+  }
+
+  async #load(name: string): Promise<Buffer> {
+    const file = await this.#request.disk.open(`${this.#request.folder}/${name}`, 'read');
+    try {
+      const bytes = await file.read(0, await file.size());
+      return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Runs a decoder; what it refuses is damage at this place. */
+  #within<Result>(place: Place, decode: () => Result): Result {
+    try {
+      return decode();
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      throw damaged(place, messageOf(error));
+    }
+  }
+}
+
+/** The same writes with values of their own, so that they do not keep a whole file in memory. */
+function detached(map: MapWrites): MapWrites {
+  const writes = new Map<string, Uint8Array>();
+  for (const [key, value] of map.writes)
+    writes.set(key, Uint8Array.prototype.slice.call(value));
+  return { name: map.name, writes, removes: map.removes };
+}
+
+function damaged(place: Place, why: string): CodedError {
+  const { chunk, offset } = place;
+  return new CodedError(
+    'LedgerDamaged',
+    `${chunk.name} is damaged at byte ${offset}: ${why}. Nothing was changed. Restore this file ` +
+      'from a backup or another node, or join as a new node',
+    { file: chunk.name, offset },
+  );
+}

@@ -1,0 +1,165 @@
+/**
+ * Runs an endpoint from request to answer: hands it a state, does what its steps ask for, commits
+ * what it writes, and lets nothing out that is not yet true (design decisions 3, 6, 9 and 10).
+ */
+import type { AppRequest, AppResponse, Endpoint, Step } from '../apps/interface.ts';
+import { unreachable } from '../base/assert.ts';
+import type { Timers } from '../base/environment.ts';
+import { CodedError, isCoded } from '../base/errors.ts';
+import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import { REQUEST_WAIT_MS_MAX } from '../base/limits.ts';
+import type { RunOptions, RunResult } from '../http/backend.ts';
+import type { Store } from '../kv/store.ts';
+import { StoreTransaction } from '../kv/transaction.ts';
+import { statusOf, type ViewHistory } from '../ledger/view-history.ts';
+import type { ArchiveReader } from './archive-reader.ts';
+import type { ReceiptBuilder } from './receipt-builder.ts';
+import type { WritePipeline } from './write-pipeline.ts';
+
+/** Times a request is run again because the state moved on while it looked. */
+const RERUNS_MAX = 8;
+/** How often a request that waits for a transaction looks whether it has come. */
+const REACH_POLL_MS = 20;
+
+export interface RunnerDependencies {
+  readonly store: Store;
+  readonly pipeline: WritePipeline;
+  readonly archive: ArchiveReader;
+  readonly receipts: ReceiptBuilder;
+  readonly views: ViewHistory;
+  readonly timers: Timers;
+  /**
+   * A seqno that was committed when the call was made, as a confirmed leader knows it; what a state
+   * at least as new does not show, does not exist.
+   */
+  readonly readIndex: () => Promise<Seqno>;
+}
+
+export class Runner {
+  readonly #deps: RunnerDependencies;
+
+  constructor(dependencies: RunnerDependencies) {
+    this.#deps = dependencies;
+  }
+
+  async run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
+    if (options.minTxId !== undefined) await this.#reach(options.minTxId);
+    const proven = options.linearizable ? await this.#deps.readIndex() : undefined;
+    if (proven !== undefined) await this.#committed(proven);
+    for (let runs = 0; runs < RERUNS_MAX; runs += 1) {
+      const seen = this.#seenBy(endpoint);
+      const result = await this.#attempt(endpoint, request, options);
+      if (result.response.absence !== true) return result;
+      const index = await this.#deps.readIndex();
+      if (index <= seen) return result;
+      await this.#committed(index);
+    }
+    throw new CodedError(
+      'InternalError',
+      'the state changed too often while this request looked for something; try again',
+      { status: 503, retryAfterSeconds: 1 },
+    );
+  }
+
+  /** The committed seqno that an endpoint's answer about absence rests on. */
+  #seenBy(endpoint: Endpoint): Seqno {
+    const { store } = this.#deps;
+    return endpoint.reads === 'committed' ? store.committed : store.newest;
+  }
+
+  async #attempt(
+    endpoint: Endpoint,
+    request: AppRequest,
+    options: RunOptions,
+  ): Promise<RunResult> {
+    const { store } = this.#deps;
+    const committed = endpoint.reads === 'committed';
+    const view = committed ? store.committedView : store.current;
+    const readTxId = this.#txIdAt(committed ? store.committed : store.newest);
+    let step: Step = endpoint.handle(request, view);
+    for (;;) {
+      switch (step.kind) {
+        case 'answer':
+          return endpoint.effect === 'none'
+            ? { response: step.response }
+            : { response: step.response, txId: readTxId };
+        case 'fetch':
+          step = step.next(await this.#fetch(step));
+          break;
+        case 'receipt':
+          step = step.next(await this.#deps.receipts.receipt(step.seqno, step.form));
+          break;
+        case 'write':
+          return await this.#write(endpoint, step, options);
+        default:
+          return unreachable(step, 'a step of an endpoint');
+      }
+    }
+  }
+
+  async #fetch(
+    step: Extract<Step, { kind: 'fetch' }>,
+  ): Promise<readonly (Uint8Array | undefined)[]> {
+    try {
+      return await Promise.all(step.rows.map((row) => this.#deps.archive.value(row)));
+    } catch (error) {
+      if (!isCoded(error)) throw error;
+      throw new CodedError(error.code, error.message, { status: 503, ...error.fields });
+    }
+  }
+
+  async #write(
+    endpoint: Endpoint,
+    step: Extract<Step, { kind: 'write' }>,
+    options: RunOptions,
+  ): Promise<RunResult> {
+    const { pipeline, store } = this.#deps;
+    const transaction = new StoreTransaction(store, 'application');
+    const response = step.apply(transaction);
+    const writes = transaction.writeSet();
+    const waits = endpoint.answers === 'committed' || options.waitForCommit;
+    if (!keepsWrites(response) || writes.length === 0) {
+      // What it read may be uncommitted, and an answer that waits rests only on what is committed.
+      const seen = store.newest;
+      if (waits && response.absence !== true) await pipeline.whenCommitted(seen);
+      return { response, txId: this.#txIdAt(seen) };
+    }
+    const txId = pipeline.submit(writes, transaction.claimsDigest);
+    if (waits) await pipeline.whenCommitted(txId.seqno);
+    return { response, txId };
+  }
+
+  /** Waits until this node's state holds a transaction that the client has seen. */
+  async #reach(txId: TxId): Promise<void> {
+    const { store, views, timers } = this.#deps;
+    for (let waitedMs = 0; waitedMs <= REQUEST_WAIT_MS_MAX; waitedMs += REACH_POLL_MS) {
+      const status = statusOf(txId, this.#txIdAt(store.committed), store.newest, views);
+      if (status === 'Committed' || status === 'Pending') return;
+      if (status === 'Invalid') {
+        throw new CodedError(
+          'SessionConsistencyLost',
+          `transaction ${textOfTxId(txId)}, which this session has seen, is not in the ledger`,
+          { status: 500 },
+        );
+      }
+      await new Promise<void>((resolve) => timers.after(REACH_POLL_MS, resolve));
+    }
+    throw new CodedError(
+      'TransactionPendingOrUnknown',
+      `this node has not reached transaction ${textOfTxId(txId)} yet; try again`,
+      { status: 503, retryAfterSeconds: 1 },
+    );
+  }
+
+  async #committed(seqno: Seqno): Promise<void> {
+    await this.#deps.pipeline.whenCommitted(seqno);
+  }
+
+  #txIdAt(seqno: Seqno): TxId {
+    return { view: this.#deps.views.viewAt(seqno), seqno };
+  }
+}
+
+function keepsWrites(response: AppResponse): boolean {
+  return response.applyWrites ?? (response.status >= 200 && response.status < 300);
+}

@@ -1,0 +1,269 @@
+/**
+ * One running node: what an opened ledger and a front door make together.
+ */
+import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
+import { utf8 } from '../base/bytes.ts';
+import type { LocalIndex } from '../base/environment.ts';
+import { type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
+import { systemRandom } from '../crypto/random.ts';
+import { type Opening, writeOpening } from '../governance/opening.ts';
+import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
+import type { Backend, NodeFacts, RunOptions, RunResult } from '../http/backend.ts';
+import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
+import type { FrontDoorStats } from '../http/stats.ts';
+import type { ReadView, Transaction } from '../kv/tables.ts';
+import { StoreTransaction } from '../kv/transaction.ts';
+import { statusOf, type TxStatus } from '../ledger/view-history.ts';
+import { ArchiveReader } from './archive-reader.ts';
+import { writeCheckpoint } from './checkpoint.ts';
+import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import type { OpenedLedger } from './opened-ledger.ts';
+import { ReceiptBuilder } from './receipt-builder.ts';
+import { Runner } from './runner.ts';
+import { WritePipeline } from './write-pipeline.ts';
+
+export class RunningNode implements Backend {
+  readonly #options: NodeOptions;
+  readonly #deps: NodeDependencies;
+  readonly #ledger: OpenedLedger;
+  readonly #index: LocalIndex;
+  readonly #pipeline: WritePipeline;
+  readonly #receipts: ReceiptBuilder;
+  readonly #runner: Runner;
+  #frontDoor: FrontDoor | undefined;
+  #stopNotice = false;
+  #checkpointAt: Seqno;
+  #checkpoint: Promise<void> = Promise.resolve();
+  #checkpointing = false;
+  #commits = 0;
+  #transactions = 0;
+
+  constructor(
+    options: NodeOptions,
+    dependencies: NodeDependencies,
+    ledger: OpenedLedger,
+    index: LocalIndex,
+  ) {
+    this.#options = options;
+    this.#deps = dependencies;
+    this.#ledger = ledger;
+    this.#index = index;
+    this.#checkpointAt = ledger.store.committed;
+    const { identity, store, tree, leaves, views, secrets, chunks } = ledger;
+    this.#pipeline = new WritePipeline(
+      {
+        ...options.signatures,
+        nodeId: identity.nodeKey.fingerprint,
+        view: ledger.view,
+        chunkBytes: options.chunkBytes,
+      },
+      {
+        store,
+        tree,
+        leaves,
+        views,
+        secrets,
+        chunks,
+        nodeKey: identity.nodeKey,
+        serviceKey: identity.serviceKey,
+        nodeCertificatePem: ledger.nodeCertificatePem,
+        clock: dependencies.clock,
+        timers: dependencies.timers,
+        onFatal: dependencies.onFatal,
+        onCommit: (seqno, transactions) => this.#onCommit(seqno, transactions),
+      },
+    );
+    const archive = new ArchiveReader(chunks, leaves, secrets);
+    const { kind } = options.signatures;
+    this.#receipts = new ReceiptBuilder({ store, leaves, archive, secrets, kind });
+    this.#runner = new Runner({
+      store,
+      pipeline: this.#pipeline,
+      archive,
+      receipts: this.#receipts,
+      views,
+      timers: dependencies.timers,
+      readIndex: () => this.#readIndex(),
+    });
+  }
+
+  get nodeId(): string {
+    return this.#ledger.identity.nodeKey.fingerprint;
+  }
+
+  get serviceCertificatePem(): string {
+    return this.#ledger.serviceCertificatePem;
+  }
+
+  /** Commits a transaction of the service itself. */
+  async commitService(write: (transaction: Transaction) => void): Promise<TxId> {
+    const transaction = new StoreTransaction(this.#ledger.store, 'service');
+    write(transaction);
+    const txId = this.#pipeline.submit(transaction.writeSet());
+    await this.#pipeline.whenCommitted(txId.seqno);
+    return txId;
+  }
+
+  /** Opens the service: from then on its applications answer. */
+  async openService(
+    opening: Omit<Opening, 'secret' | 'endorsement' | 'endorsingKeyDer'>,
+    also: (transaction: Transaction) => void,
+  ): Promise<TxId> {
+    const secret = this.#ledger.secrets.latest.bytes;
+    const { endorsement, identity } = this.#ledger;
+    const endorsingKeyDer = identity.serviceKey.publicKeyDer;
+    const txId = await this.commitService((transaction) => {
+      const whole = { ...opening, secret, endorsement, endorsingKeyDer };
+      writeOpening(transaction, whole, systemRandom);
+      also(transaction);
+    });
+    await this.#ledger.markOpened();
+    return txId;
+  }
+
+  /** Opens the front door. */
+  async listen(): Promise<{ readonly host: string; readonly port: number }> {
+    const { identity } = this.#ledger;
+    this.#frontDoor = createFrontDoor(this.#options.frontDoor, {
+      backend: this,
+      applications: this.#options.applications,
+      clock: this.#deps.clock,
+      timers: this.#deps.timers,
+      tls: { key: identity.nodeKey.privateKeyPem(), cert: this.#certificate() },
+      onFault: (fault, where) => {
+        this.#deps.log.warn(`${where}: ${String(fault)}`);
+        this.#deps.onFatal(fault);
+      },
+    });
+    return await this.#frontDoor.listen(this.#options.host, this.#options.port);
+  }
+
+  /** Ends requests in flight, commits what is there, and lets go of the folder. */
+  async stop(): Promise<void> {
+    this.#stopNotice = true;
+    await this.#frontDoor?.close();
+    await this.#pipeline.stop();
+    await this.#checkpoint;
+    await this.#writeCheckpoint();
+    await this.#ledger.chunks.close();
+    await this.#index.close();
+  }
+
+  run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
+    return this.#runner.run(endpoint, request, options);
+  }
+
+  applicationOpen(): boolean {
+    return this.#serviceStatus() === 'Open';
+  }
+
+  current(): ReadView {
+    return this.#ledger.store.current;
+  }
+
+  committed(): TxId {
+    const seqno = this.#ledger.store.committed;
+    return { view: this.#ledger.views.viewAt(seqno), seqno };
+  }
+
+  statusOf(txId: TxId): TxStatus {
+    const { store, views } = this.#ledger;
+    return statusOf(txId, this.committed(), store.newest, views);
+  }
+
+  viewHistory(): readonly TxId[] {
+    return this.#ledger.views.complete();
+  }
+
+  receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt> {
+    return this.#receipts.receipt(seqno, form);
+  }
+
+  node(): NodeFacts {
+    const { ledger } = { ledger: this.#ledger };
+    return {
+      nodeId: this.nodeId,
+      state: 'PartOfNetwork',
+      view: ledger.view,
+      primaryId: this.nodeId,
+      lastSignedSeqno: seqnoOf(ledger.leaves.lastSignature),
+      startupSeqno: ledger.startupSeqno,
+      stopNotice: this.#stopNotice,
+      ...(ledger.restart === undefined ? {} : { restart: ledger.restart }),
+      selfSignedCertificatePem: ledger.selfSignedCertificatePem,
+      version: this.#options.version,
+      platform: 'virtual',
+    };
+  }
+
+  /** Figures for the operator. */
+  figures(): NodeFigures {
+    return {
+      committedSeqno: this.#ledger.store.committed,
+      uncommitted: this.#pipeline.uncommitted,
+      view: this.#ledger.view,
+      rounds: this.#commits,
+      transactions: this.#transactions,
+      chunks: this.#ledger.chunks.closed.length,
+      frontDoor: this.#frontDoor?.stats(),
+    };
+  }
+
+  #certificate(): string {
+    const row = this.current().table(NODE_CERTIFICATES).get(utf8(this.nodeId));
+    return row === undefined ? this.#ledger.nodeCertificatePem : Buffer.from(row).toString();
+  }
+
+  #serviceStatus(): string | undefined {
+    const row = this.current().table(SERVICE_INFO).get(SINGLETON);
+    if (row === undefined) return undefined;
+    if (row !== this.#statusRow) {
+      this.#statusRow = row;
+      this.#status = (JSON.parse(Buffer.from(row).toString()) as { status: string }).status;
+    }
+    return this.#status;
+  }
+
+  #statusRow: Uint8Array | undefined;
+  #status: string | undefined;
+
+  /** With one node the leader is always confirmed; it only must have committed in its view. */
+  async #readIndex(): Promise<Seqno> {
+    await this.#pipeline.whenCommitted(this.#ledger.viewStart);
+    return this.#ledger.store.committed;
+  }
+
+  #onCommit(seqno: Seqno, transactions: number): void {
+    this.#commits += 1;
+    this.#transactions += transactions;
+    const due = seqno - this.#checkpointAt >= this.#options.checkpointEntries;
+    if (!due || this.#checkpointing) return;
+    this.#checkpointing = true;
+    this.#checkpoint = this.#writeCheckpoint()
+      .catch((error: unknown) => {
+        this.#deps.log.warn(`no checkpoint could be written: ${String(error)}`);
+      })
+      .finally(() => {
+        this.#checkpointing = false;
+      });
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    const { store, tree, identity } = this.#ledger;
+    const seqno = store.committed;
+    if (seqno === this.#checkpointAt) return;
+    this.#checkpointAt = seqno;
+    const place = { seqno, root: tree.root(seqno + 1) };
+    await writeCheckpoint(this.#index, identity.indexKey, this.#deps.random, store, place);
+  }
+}
+
+export interface NodeFigures {
+  readonly committedSeqno: number;
+  readonly uncommitted: number;
+  readonly view: number;
+  readonly rounds: number;
+  readonly transactions: number;
+  readonly chunks: number;
+  readonly frontDoor: FrontDoorStats | undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * The sealer of virtual mode: a key in a file that only its owner may read. It keeps secrets from
+ * nobody who has the disk, and says so.
+ */
+import type { Disk, Random, Sealer } from '../base/environment.ts';
+import { CodedError } from '../base/errors.ts';
+import {
+  aeadKeyOf,
+  GCM_IV_BYTES,
+  GCM_KEY_BYTES,
+  GCM_TAG_BYTES,
+  openGcm,
+  sealGcm,
+} from '../crypto/aead.ts';
+import { writeDurably } from './durable-disk.ts';
+
+const KEY_FILE = 'INSECURE-virtual-sealing.key';
+
+/** Opens the sealer of a folder, making its key on first use. */
+export async function virtualSealer(
+  disk: Disk,
+  folder: string,
+  random: Random,
+): Promise<Sealer> {
+  const path = `${folder}/${KEY_FILE}`;
+  if (!(await disk.exists(path))) {
+    await writeDurably(disk, folder, KEY_FILE, random.bytes(GCM_KEY_BYTES));
+  }
+  const file = await disk.open(path, 'read');
+  const bytes = await file.read(0, GCM_KEY_BYTES + 1);
+  await file.close();
+  if (bytes.length !== GCM_KEY_BYTES) {
+    throw new CodedError('SealBroken', `${path} is not a key of ${GCM_KEY_BYTES} bytes`, {
+      path,
+    });
+  }
+  const key = aeadKeyOf(bytes);
+  return {
+    kind: 'virtual',
+    async seal(name, secret) {
+      const iv = random.bytes(GCM_IV_BYTES);
+      const { tag, ciphertext } = sealGcm(key, iv, Buffer.from(name), secret);
+      return Buffer.concat([tag, iv, ciphertext]);
+    },
+    async unseal(name, sealed) {
+      const ivEnd = GCM_TAG_BYTES + GCM_IV_BYTES;
+      const iv = sealed.subarray(GCM_TAG_BYTES, ivEnd);
+      const tag = sealed.subarray(0, GCM_TAG_BYTES);
+      if (sealed.length < ivEnd) throw broken(name);
+      try {
+        return openGcm(key, iv, Buffer.from(name), { tag, ciphertext: sealed.subarray(ivEnd) });
+      } catch {
+        throw broken(name);
+      }
+    },
+  };
+}
+
+function broken(name: string): CodedError {
+  return new CodedError(
+    'SealBroken',
+    `${name} does not unseal: it was sealed by another node, or changed. Restore the file, or join ` +
+      'as a new node',
+    { name },
+  );
+}
