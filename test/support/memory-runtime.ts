@@ -75,6 +75,18 @@ export class MemoryRuntime {
     this.store.rollback(this.store.committed);
   }
 
+  /** The newest value stored under a key, as an auditor with the secret would read it. */
+  archivedValue(table: string, key: Uint8Array): Uint8Array | undefined {
+    const row = this.store.current.archive(table).find(key).at(-1);
+    return row === undefined ? undefined : this.#archived({ table, key, row });
+  }
+
+  /** Changes the newest value stored under a key, as no honest host would. */
+  damage(table: string, key: Uint8Array, change: (bytes: Uint8Array) => void): void {
+    const value = this.archivedValue(table, key);
+    if (value !== undefined) change(value);
+  }
+
   /** Routes a request and runs it to its answer. */
   request(request: PlainRequest): AppResponse {
     const [path = '', query = ''] = splitOnce(request.target, '?');
