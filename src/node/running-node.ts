@@ -2,6 +2,7 @@
  * One running node: what an opened ledger and a front door make together.
  */
 import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
+import { invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
 import { type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
@@ -180,7 +181,7 @@ export class RunningNode implements Backend {
   }
 
   node(): NodeFacts {
-    const { ledger } = { ledger: this.#ledger };
+    const ledger = this.#ledger;
     return {
       nodeId: this.nodeId,
       state: 'PartOfNetwork',
@@ -205,8 +206,13 @@ export class RunningNode implements Backend {
       rounds: this.#commits,
       transactions: this.#transactions,
       chunks: this.#ledger.chunks.closed.length,
-      frontDoor: this.#frontDoor?.stats(),
     };
+  }
+
+  /** Figures of the front door, which must be open. */
+  frontDoorStats(): FrontDoorStats {
+    invariant(this.#frontDoor !== undefined, 'the front door is open');
+    return this.#frontDoor.stats();
   }
 
   #certificate(): string {
@@ -265,5 +271,4 @@ export interface NodeFigures {
   readonly rounds: number;
   readonly transactions: number;
   readonly chunks: number;
-  readonly frontDoor: FrontDoorStats | undefined;
 }

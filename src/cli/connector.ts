@@ -1,0 +1,219 @@
+/** `concordat connector`: serves a Quorum node in Tessera's place. */
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CodedError, messageOf } from '../base/errors.ts';
+import { type ConnectorOptions, startConnector } from '../connector/connector.ts';
+import type { Command, CommandIo } from './command.ts';
+
+const USAGE = `concordat connector --config FILE
+concordat connector --service URL --service-certificate FILE --certificate FILE --key FILE
+                    [--socket PATH [--socket-mode MODE] [--socket-group GROUP]]
+                    [--port PORT] [--third-party-port PORT] [--host ADDRESS]
+                    [--allow-host NAME]… [--allow-origin ORIGIN]… [--json]
+
+Serves a Unix socket (tm.ipc) and, if asked to, loopback ports to a Quorum node, and relays
+every request to the service with the organisation's certificate. --service may be given
+several times, once for each node. A configuration file is JSON with the same names in
+camel case (serviceCertificate, socketMode, allowHost: […], …); its paths are relative to
+it, and what is given as a flag wins.`;
+
+/** What flags and the configuration file say, before files are read. */
+interface Settings {
+  readonly service: readonly string[];
+  readonly serviceCertificate: string;
+  readonly certificate: string;
+  readonly key: string;
+  readonly socket?: string;
+  readonly socketMode?: string;
+  readonly socketGroup?: string;
+  readonly port?: string;
+  readonly thirdPartyPort?: string;
+  readonly host?: string;
+  readonly allowHost: readonly string[];
+  readonly allowOrigin: readonly string[];
+}
+
+const LISTS = ['service', 'allow-host', 'allow-origin'] as const;
+const PATHS = ['service-certificate', 'certificate', 'key', 'socket'] as const;
+const TEXTS = ['socket-mode', 'socket-group', 'port', 'third-party-port', 'host'] as const;
+
+export const connectorCommand: Command = {
+  name: 'connector',
+  summary: 'serve a Quorum node in the place of its private transaction manager',
+  usage: USAGE,
+  run: async (args, io) => {
+    const { values } = parse(args);
+    const asJson = values.json === true;
+    const options = await optionsOf(await settingsOf(values));
+    return await runUntilStopped(options, asJson, io);
+  },
+};
+
+async function runUntilStopped(
+  options: ConnectorOptions,
+  asJson: boolean,
+  io: CommandIo,
+): Promise<number> {
+  const connector = await startConnector(options, { log: (line) => io.err(line) });
+  const { socketPath, url, thirdPartyUrl } = connector;
+  if (asJson) {
+    const transactionManager = { url, socket: socketPath };
+    io.out(
+      JSON.stringify({ ready: true, transactionManager, thirdParty: { url: thirdPartyUrl } }),
+    );
+  } else {
+    if (socketPath !== undefined) io.out(`transaction manager  ${socketPath}`);
+    if (url !== undefined) io.out(`transaction manager  ${url}`);
+    if (thirdPartyUrl !== undefined) io.out(`third party          ${thirdPartyUrl}`);
+  }
+  await new Promise<void>((stopped) => {
+    if (io.signal.aborted) stopped();
+    else io.signal.addEventListener('abort', () => stopped(), { once: true });
+  });
+  await connector.close();
+  return 0;
+}
+
+type Values = Readonly<
+  Record<string, string | boolean | readonly (string | boolean)[] | undefined>
+>;
+
+function parse(args: readonly string[]): { readonly values: Values } {
+  const flag = { type: 'string' } as const;
+  const list = { type: 'string', multiple: true } as const;
+  try {
+    return parseArgs({
+      args: [...args],
+      strict: true,
+      options: {
+        config: flag,
+        json: { type: 'boolean' },
+        ...Object.fromEntries([...PATHS, ...TEXTS].map((name) => [name, flag])),
+        ...Object.fromEntries(LISTS.map((name) => [name, list])),
+      },
+    });
+  } catch (thrown) {
+    throw new CodedError('UsageError', messageOf(thrown));
+  }
+}
+
+async function settingsOf(values: Values): Promise<Settings> {
+  const { config } = values;
+  const file = typeof config === 'string' ? await readConfiguration(config) : {};
+  const folder = typeof config === 'string' ? dirname(resolve(config)) : process.cwd();
+  const text = (name: string): string | undefined => {
+    const given = values[name] ?? file[camel(name)];
+    return given === undefined ? undefined : String(given);
+  };
+  const path = (name: string): string | undefined => {
+    if (values[name] !== undefined) return String(values[name]);
+    const given = file[camel(name)];
+    return given === undefined ? undefined : resolve(folder, String(given));
+  };
+  const list = (name: string): readonly string[] => {
+    const given = values[name] ?? file[camel(name)] ?? [];
+    return (Array.isArray(given) ? given : [given]).map(String);
+  };
+  const required = (name: string, value: string | undefined): string => {
+    if (value !== undefined) return value;
+    throw new CodedError('UsageError', `--${name} is missing; see concordat connector --help`);
+  };
+  const service = list('service');
+  if (service.length === 0) required('service', undefined);
+  return {
+    service,
+    serviceCertificate: required('service-certificate', path('service-certificate')),
+    certificate: required('certificate', path('certificate')),
+    key: required('key', path('key')),
+    ...given('socket', path('socket')),
+    ...given('socketMode', text('socket-mode')),
+    ...given('socketGroup', text('socket-group')),
+    ...given('port', text('port')),
+    ...given('thirdPartyPort', text('third-party-port')),
+    ...given('host', text('host')),
+    allowHost: list('allow-host'),
+    allowOrigin: list('allow-origin'),
+  };
+}
+
+async function optionsOf(settings: Settings): Promise<ConnectorOptions> {
+  const { socket, socketMode, socketGroup, port, thirdPartyPort, host } = settings;
+  const [serviceCertificate, certificate, key] = await Promise.all(
+    [settings.serviceCertificate, settings.certificate, settings.key].map(readPem),
+  );
+  const at = (value: string) => ({ ...given('host', host), port: portOf(value) });
+  return {
+    service: {
+      nodeUrls: settings.service,
+      serviceCertificate: serviceCertificate ?? '',
+      ...given('certificate', certificate),
+      ...given('key', key),
+    },
+    ...(socket === undefined
+      ? {}
+      : {
+          socket: {
+            path: socket,
+            ...(socketMode === undefined ? {} : { mode: modeOf(socketMode) }),
+            ...given('group', socketGroup),
+          },
+        }),
+    ...(port === undefined ? {} : { http: at(port) }),
+    ...(thirdPartyPort === undefined ? {} : { thirdParty: at(thirdPartyPort) }),
+    allowedHosts: settings.allowHost,
+    allowedOrigins: settings.allowOrigin,
+  };
+}
+
+async function readConfiguration(path: string): Promise<Readonly<Record<string, unknown>>> {
+  const read: unknown = JSON.parse(await readText(path));
+  if (typeof read !== 'object' || read === null || Array.isArray(read)) {
+    throw new CodedError('BadConfiguration', `${path} holds no JSON object`);
+  }
+  const known = [...LISTS, ...PATHS, ...TEXTS].map(camel);
+  const unknown = Object.keys(read).find((name) => !known.includes(name));
+  if (unknown !== undefined) {
+    throw new CodedError(
+      'BadConfiguration',
+      `${path}: "${unknown}" is no setting of a connector; there are ${known.join(', ')}`,
+    );
+  }
+  return read as Record<string, unknown>;
+}
+
+async function readPem(path: string): Promise<string> {
+  const text = await readText(path);
+  if (text.includes('-----BEGIN ')) return text;
+  throw new CodedError('BadPem', `${path} holds no PEM (it does not say -----BEGIN)`);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (thrown) {
+    throw new CodedError('UnreadableFile', `${path} cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+function portOf(text: string): number {
+  const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
+  if (port <= 65_535) return port;
+  throw new CodedError('UsageError', `"${text}" is no port: a number from 0 to 65535`);
+}
+
+function modeOf(text: string): number {
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw new CodedError('UsageError', `"${text}" is no file mode: three octal digits, 660 say`);
+}
+
+function camel(name: string): string {
+  return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function given<Name extends string, Value>(
+  name: Name,
+  value: Value | undefined,
+): { readonly [key in Name]?: Value } {
+  return (value === undefined ? {} : { [name]: value }) as { readonly [key in Name]?: Value };
+}

@@ -1,0 +1,54 @@
+/**
+ * `concordat sandbox`: a sandbox for programs. One JSON line says that it is ready, and where.
+ */
+import type { Command, CommandIo } from './command.ts';
+import { whenStopped } from './command-io.ts';
+import { EXIT } from './exit-codes.ts';
+import { readyTable } from './sandbox/ready-table.ts';
+import { startSandbox } from './sandbox/sandbox.ts';
+import { DATA_DEFAULT, SANDBOX_USAGE, sandboxArguments } from './sandbox/sandbox-arguments.ts';
+import { sandboxLog } from './sandbox/sandbox-log.ts';
+
+export const command: Command = {
+  name: 'sandbox',
+  summary: 'a sandbox for programs: one JSON line when it is ready',
+  usage: `Usage: concordat sandbox [OPTIONS]
+
+Runs a service with its organisations and their transaction managers until it is told to stop
+(Ctrl-C, SIGTERM). With --json it prints one line when ready:
+  {"ready":true,"data":…,"service":{…},"nodes":[…],"organisations":[…],"members":[…]}
+
+${SANDBOX_USAGE}`,
+  async run(args: readonly string[], io: CommandIo): Promise<number> {
+    const { options, data, json } = sandboxArguments(args);
+    return await runSandbox({ ...options, data: data ?? DATA_DEFAULT }, json, io);
+  },
+};
+
+/** Runs a sandbox until the program is asked to stop, or something breaks. */
+export async function runSandbox(
+  options: Parameters<typeof startSandbox>[0],
+  json: boolean,
+  io: CommandIo,
+): Promise<number> {
+  const broken = new AbortController();
+  const sandbox = await startSandbox(options, {
+    log: sandboxLog(io),
+    onFatal: (error) => {
+      io.err(
+        `fatal: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      );
+      broken.abort();
+    },
+  });
+  io.out(json ? JSON.stringify(sandbox.ready) : readyTable(sandbox.ready, sandbox.isNew));
+  await whenStopped(AbortSignal.any([io.signal, broken.signal]));
+  if (broken.signal.aborted) {
+    // What is in memory can no longer be trusted to match the disk: end at once, restart cleanly.
+    process.exit(EXIT.unable);
+  }
+  io.progress('stopping …');
+  await sandbox.stop();
+  if (!json) io.err('stopped; everything acknowledged is in the ledger');
+  return EXIT.good;
+}

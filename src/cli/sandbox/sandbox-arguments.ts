@@ -1,0 +1,69 @@
+/**
+ * The options that `start` and `sandbox` share.
+ */
+import { parseArgs } from 'node:util';
+import { CodedError } from '../../base/errors.ts';
+import { readPartyKeys, readResidents } from './participants.ts';
+import type { SandboxOptions } from './sandbox.ts';
+
+/** Where a sandbox lies when nobody says. */
+export const DATA_DEFAULT = '.concordat';
+
+export const SANDBOX_USAGE = `  --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT}); a later start goes on there
+  --organisations N     as many organisations, each with its transaction manager (default: 3)
+  --party-keys FILE     JSON list of {node, publicKey, privateKey}: party keys by organisation number
+  --residents FILE      JSON object of residents by organisation: turns multiple private states on
+  --durability KIND     fsync (default): acknowledged means on stable storage; os: handed to the system
+  --json                one JSON line when ready instead of a table`;
+
+export interface SandboxArguments {
+  readonly options: Omit<SandboxOptions, 'data'>;
+  readonly data: string | undefined;
+  readonly json: boolean;
+  readonly demo: boolean;
+}
+
+/** Reads the options; throws `Usage` or what `parseArgs` throws for words that are not options. */
+export function sandboxArguments(args: readonly string[]): SandboxArguments {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      data: { type: 'string' },
+      organisations: { type: 'string' },
+      'party-keys': { type: 'string' },
+      residents: { type: 'string' },
+      durability: { type: 'string' },
+      json: { type: 'boolean' },
+      demo: { type: 'boolean' },
+    },
+  });
+  const organisations =
+    values.organisations === undefined ? undefined : wholeNumber(values.organisations);
+  const partyKeys = values['party-keys'];
+  return {
+    data: values.data,
+    json: values.json === true,
+    demo: values.demo === true,
+    options: {
+      durability: durabilityOf(values.durability),
+      ...(organisations === undefined ? {} : { organisations }),
+      ...(partyKeys === undefined ? {} : { partyKeys: readPartyKeys(partyKeys) }),
+      ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
+    },
+  };
+}
+
+function wholeNumber(text: string): number {
+  if (/^\d{1,4}$/.test(text)) return Number(text);
+  throw new CodedError(
+    'Usage',
+    `--organisations is ${JSON.stringify(text)}, not a whole number`,
+  );
+}
+
+function durabilityOf(text: string | undefined): SandboxOptions['durability'] {
+  if (text === undefined || text === 'fsync' || text === 'os') return text ?? 'fsync';
+  throw new CodedError('Usage', `--durability is ${JSON.stringify(text)}; it is fsync or os`);
+}

@@ -1,0 +1,102 @@
+/**
+ * The program: finds the command, runs it, and says how it ended.
+ */
+import { isCoded } from './base/errors.ts';
+import type { Command } from './cli/command.ts';
+import { processIo, stopSignal } from './cli/command-io.ts';
+import { EXIT } from './cli/exit-codes.ts';
+import { holdLifeline } from './cli/lifeline.ts';
+import { packageVersion } from './cli/package-version.ts';
+
+interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+/** Commands load when they are asked for: `ledger verify` needs no web server. */
+const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'start',
+    summary: 'start a sandbox: a service, its organisations and their transaction managers',
+    load: async () => (await import('./cli/start.ts')).command,
+  },
+  {
+    name: 'sandbox',
+    summary: 'the same for programs: one JSON line when it is ready',
+    load: async () => (await import('./cli/sandbox.ts')).command,
+  },
+  {
+    name: 'connector',
+    summary: 'stand beside a Quorum node as its transaction manager',
+    load: async () => (await import('./cli/connector.ts')).command,
+  },
+  {
+    name: 'ledger',
+    summary: 'verify or show a ledger folder, offline',
+    load: async () => (await import('./cli/ledger.ts')).command,
+  },
+  {
+    name: 'receipt',
+    summary: 'verify a receipt, offline',
+    load: async () => (await import('./cli/receipt.ts')).command,
+  },
+];
+
+const HELP = `Usage: concordat COMMAND [OPTIONS]
+
+${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n')}
+
+  concordat COMMAND --help   what a command takes
+  concordat --version
+
+Exit codes: 0 good, 1 bad or failed, 2 not understood, 3 could not be done or judged.`;
+
+async function main(args: readonly string[]): Promise<number> {
+  const io = processIo(stopSignal());
+  const [name, ...rest] = args;
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    io.out(HELP);
+    return name === undefined ? EXIT.usage : EXIT.good;
+  }
+  if (name === '--version') {
+    io.out(packageVersion());
+    return EXIT.good;
+  }
+  const entry = COMMANDS.find((each) => each.name === name);
+  if (entry === undefined) {
+    io.err(`concordat: there is no command ${JSON.stringify(name)}\n\n${HELP}`);
+    return EXIT.usage;
+  }
+  const command = await entry.load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.out(command.usage);
+    return EXIT.good;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    if (isUsageError(error)) {
+      io.err(`concordat ${name}: ${error.message}\n\n${command.usage}`);
+      return EXIT.usage;
+    }
+    if (!isCoded(error)) throw error;
+    if (rest.includes('--json')) {
+      io.out(
+        JSON.stringify({ ok: false, error: { code: error.code, message: error.message } }),
+      );
+    }
+    io.err(`concordat ${name}: ${error.message}`);
+    return EXIT.unable;
+  }
+}
+
+/** What `node:util`'s parseArgs throws, and our own refusals of option values. */
+function isUsageError(error: unknown): error is Error {
+  if (isCoded(error, 'Usage')) return true;
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return typeof error.code === 'string' && error.code.startsWith('ERR_PARSE_ARGS');
+}
+
+holdLifeline();
+process.exitCode = await main(process.argv.slice(2));
