@@ -56,3 +56,7 @@ export const PAGE_ROWS_MAX = 1000;
 export const SOCKET_PATH_BYTES_MAX = 107;
 /** How long a request may wait for what it needs (a commit, a fresh read) before it is a 503. */
 export const REQUEST_WAIT_MS_MAX = 4_000;
+/** How long a connector looks for a node that can be reached before it answers 503. */
+export const CONNECTOR_REACH_MS_MAX = 4_000;
+/** How long a connector waits for an answer: GoQuorum itself gives up after 5 s. */
+export const CONNECTOR_ANSWER_MS_MAX = 4_700;

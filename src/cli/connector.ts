@@ -38,7 +38,7 @@ const LISTS = ['service', 'allow-host', 'allow-origin'] as const;
 const PATHS = ['service-certificate', 'certificate', 'key', 'socket'] as const;
 const TEXTS = ['socket-mode', 'socket-group', 'port', 'third-party-port', 'host'] as const;
 
-export const connectorCommand: Command = {
+export const command: Command = {
   name: 'connector',
   summary: 'serve a Quorum node in the place of its private transaction manager',
   usage: USAGE,
@@ -94,7 +94,7 @@ function parse(args: readonly string[]): { readonly values: Values } {
       },
     });
   } catch (thrown) {
-    throw new CodedError('UsageError', messageOf(thrown));
+    throw new CodedError('Usage', messageOf(thrown));
   }
 }
 
@@ -117,7 +117,7 @@ async function settingsOf(values: Values): Promise<Settings> {
   };
   const required = (name: string, value: string | undefined): string => {
     if (value !== undefined) return value;
-    throw new CodedError('UsageError', `--${name} is missing; see concordat connector --help`);
+    throw new CodedError('Usage', `--${name} is missing; see concordat connector --help`);
   };
   const service = list('service');
   if (service.length === 0) required('service', undefined);
@@ -199,12 +199,12 @@ async function readText(path: string): Promise<string> {
 function portOf(text: string): number {
   const port = /^\d{1,5}$/.test(text) ? Number(text) : Number.NaN;
   if (port <= 65_535) return port;
-  throw new CodedError('UsageError', `"${text}" is no port: a number from 0 to 65535`);
+  throw new CodedError('Usage', `"${text}" is no port: a number from 0 to 65535`);
 }
 
 function modeOf(text: string): number {
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
-  throw new CodedError('UsageError', `"${text}" is no file mode: three octal digits, 660 say`);
+  throw new CodedError('Usage', `"${text}" is no file mode: three octal digits, 660 say`);
 }
 
 function camel(name: string): string {

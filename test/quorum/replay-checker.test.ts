@@ -1,6 +1,6 @@
 /**
- * A checker that has never caught a planted bug proves nothing by passing. Each bug here changes the
- * answers of a transaction manager that is right; the replay must notice it.
+ * A checker that has never caught a planted bug proves nothing by passing. Each bug here changes
+ * the answers of a transaction manager that is right; the replay must notice it.
  */
 import { describe, expect, test } from 'vitest';
 import { serviceTarget } from '../../src/connector/addresses.ts';

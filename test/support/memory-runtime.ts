@@ -1,7 +1,7 @@
 /**
- * Runs applications on the real store without a ledger, a network or a clock: what a node does with
- * an endpoint's steps, in one thread. Archived values are read back from the write sets; receipts are
- * stand-ins that carry the true claims digest.
+ * Runs applications on the real store without a ledger, a network or a clock: what a node does
+ * with an endpoint's steps, in one thread. Archived values are read back from the write sets;
+ * receipts are stand-ins that carry the true claims digest.
  */
 import type {
   Application,

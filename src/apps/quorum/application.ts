@@ -1,7 +1,7 @@
 /**
  * The transaction manager: Tessera's Q2T and third-party surfaces over the tables of the service
- * (transaction-manager.md). The connector maps its socket and port to the first, its third-party port
- * to the second.
+ * (transaction-manager.md). The connector maps its socket and port to the first, its third-party
+ * port to the second.
  */
 import type { Random } from '../../base/environment.ts';
 import type { Application } from '../interface.ts';

@@ -52,8 +52,8 @@ export function encodePayloadFor(
 }
 
 /**
- * Opens an encoded payload with whichever of the caller's keys fits. A box opens with the private key
- * of either end, so a sender can open the boxes it made for others, and its own.
+ * Opens an encoded payload with whichever of the caller's keys fits. A box opens with the private
+ * key of either end, so a sender can open the boxes it made for others, and its own.
  */
 export function openEncoded(
   encoded: EncodedPayload,

@@ -1,6 +1,7 @@
 /**
- * The record of a payload, as it lies sealed in the ledger: what is needed to give it to its parties,
- * to judge later transactions by it, to open its receipt, and to pass it on to a Tessera peer.
+ * The record of a payload, as it lies sealed in the ledger: what is needed to give it to its
+ * parties, to judge later transactions by it, to open its receipt, and to pass it on to a Tessera
+ * peer.
  */
 import { equalBytes, textOf, utf8 } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';

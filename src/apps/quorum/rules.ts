@@ -1,6 +1,6 @@
 /**
- * The rules of the privacy flags (transaction-manager.md §B). The order in which they are checked is
- * Tessera's, because the first that fails is the answer.
+ * The rules of the privacy flags (transaction-manager.md §B). The order in which they are checked
+ * is Tessera's, because the first that fails is the answer.
  */
 import { base64Of, equalBytes } from '../../base/bytes.ts';
 import type { FoundPayload } from './lookup.ts';

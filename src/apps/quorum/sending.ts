@@ -1,7 +1,7 @@
 /**
- * Storing a payload for its parties: the rules checked, the record made, and the one transaction that
- * writes it together with the digest by which its receipt can be opened (transaction-manager.md,
- * part 1, decision 8).
+ * Storing a payload for its parties: the rules checked, the record made, and the one transaction
+ * that writes it together with the digest by which its receipt can be opened
+ * (transaction-manager.md, part 1, decision 8).
  */
 
 import { base64Of, utf8 } from '../../base/bytes.ts';
@@ -78,8 +78,8 @@ export const affectedNotFound: Absent = (hash) =>
   refuseAbsent(403, `Unable to find affectedContractTransaction ${hash.toString('base64')}`);
 
 /**
- * Checks an order in Tessera's order: the affected transactions, the rules of the privacy flags, the
- * sender, the recipients. Only then is anything encrypted.
+ * Checks an order in Tessera's order: the affected transactions, the rules of the privacy flags,
+ * the sender, the recipients. Only then is anything encrypted.
  */
 export function dispatch(
   random: Random,

@@ -116,14 +116,6 @@ export const DEVIATIONS: readonly Deviation[] = [
       status === 200 && headerOf(request.headers, 'origin') !== undefined,
     expects: isSentence(403),
   },
-  {
-    reason: 'the figures of /metrics are those of our connector',
-    isFor: ({ request }, status) => status === 200 && request.path === '/metrics',
-    expects: (answer) =>
-      answer.status === 200 &&
-      mediaType(answer.headers) === 'text/plain' &&
-      /^tessera_\w+ [\d.]+$/m.test(textOf(answer)),
-  },
 ];
 
 function textOf(answer: Answer): string {

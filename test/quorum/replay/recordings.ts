@@ -1,7 +1,7 @@
 /**
  * The recorded exchanges of GoQuorum and of direct clients with Tessera, as they lie in
- * `test/quorum/recordings` (made by `trim-recordings.ts` from the shared vectors: P2P exchanges left
- * out, bodies of more than 16 KiB compressed).
+ * `test/quorum/recordings` (made by `trim-recordings.ts` from the shared vectors: P2P exchanges
+ * left out, bodies of more than 16 KiB compressed).
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

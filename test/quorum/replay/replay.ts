@@ -1,7 +1,7 @@
 /**
  * The replay: every recorded exchange, in order, against one transaction manager. What cannot be
- * judged (nobody had answered, or the request names a payload that no shared exchange made) is listed
- * and not counted.
+ * judged (nobody had answered, or the request names a payload that no shared exchange made) is
+ * listed and not counted.
  */
 import { type Answer, difference } from './compare.ts';
 import { DEVIATIONS } from './deviations.ts';

@@ -10,8 +10,8 @@ export function usesResidents(scenario: readonly Recorded[]): boolean {
 }
 
 /**
- * The recorded keys. The fourth belongs to nobody, except in scenario 19, where organisation 1 has it
- * beside its own.
+ * The recorded keys. The fourth belongs to nobody, except in scenario 19, where organisation 1
+ * has it beside its own.
  */
 export function recordedKeys(withResidents: boolean): readonly PartyKeyPair[] {
   const path = join(import.meta.dirname, '../recordings/keys-test-only.json');

@@ -1,10 +1,11 @@
 /**
- * `/transaction/{hash}/receipt`: the receipt of the entry that holds a payload, with what opens its
- * claims digest (transaction-manager.md part 1, decision 8). Whoever is given payload, receipt and
- * opening can verify that the payload is in the ledger; the ledger alone tells nothing.
+ * `/transaction/{hash}/receipt`: the receipt of the entry that holds a payload, with what opens
+ * its claims digest (transaction-manager.md part 1, decision 8). Whoever is given payload,
+ * receipt and opening can verify that the payload is in the ledger; the ledger alone tells
+ * nothing.
  *
- * JSON by default: `{receipt, opening: {key, salt}}`. With `Accept: application/cose` the body is the
- * COSE receipt, and the opening stands in the headers `x-concordat-opening-key` and
+ * JSON by default: `{receipt, opening: {key, salt}}`. With `Accept: application/cose` the body is
+ * the COSE receipt, and the opening stands in the headers `x-concordat-opening-key` and
  * `x-concordat-opening-salt`; with `?form=cose` the COSE receipt stands in the JSON, in base64.
  */
 import { base64Of } from '../../../base/bytes.ts';

@@ -2,8 +2,8 @@
  * `/sendsignedtx`: a payload stored ahead is given to the parties of its transaction
  * (transaction-manager.md §B; part 1, decision 2: a second call repeats the first answer).
  *
- * The payload's key is that of the raw payload, so it is written once. The raw row's label notes that
- * it was, which also settles two calls that run at the same time.
+ * The payload's key is that of the raw payload, so it is written once. The raw row's label notes
+ * that it was, which also settles two calls that run at the same time.
  */
 import type { Random } from '../../../base/environment.ts';
 import type { ArchiveRow, ReadView, Transaction } from '../../../kv/tables.ts';

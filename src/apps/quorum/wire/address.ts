@@ -1,6 +1,7 @@
 /**
  * What a request names in its path and query. Segments arrive undecoded, because `%2F` is no
- * separator and a bare `+` is no blank: GoQuorum escapes only the slash (transaction-manager.md §A).
+ * separator and a bare `+` is no blank: GoQuorum escapes only the slash (transaction-manager.md
+ * §A).
  */
 import type { AppRequest } from '../../interface.ts';
 import { notBase64, refuseViolation, refuseWith } from './answers.ts';

@@ -1,7 +1,7 @@
 /**
  * Base64 as Tessera reads it, where its two decoders differ from each other and from ours
- * (transaction-manager.md §B). Keys and hashes go through Java's strict decoder, whose sentences are
- * what a client sees; byte fields of JSON bodies go through JAXB's lenient one.
+ * (transaction-manager.md §B). Keys and hashes go through Java's strict decoder, whose sentences
+ * are what a client sees; byte fields of JSON bodies go through JAXB's lenient one.
  */
 
 export type Decoded =

@@ -1,0 +1,165 @@
+/**
+ * One TLS session with a node: mutual, pinned to the service's certificate, one exchange at a time.
+ */
+import { isIP } from 'node:net';
+import { connect, type SecureContext, type TLSSocket } from 'node:tls';
+import { CodedError, messageOf } from '../base/errors.ts';
+import { type Answer, AnswerReader } from './answer-reader.ts';
+
+/** A request as it is written on the wire. */
+export interface WireRequest {
+  readonly method: string;
+  readonly target: string;
+  /** Header lines, each ended by CRLF; without `host` and `content-length`. */
+  readonly headerLines: string;
+  readonly body: Buffer;
+}
+
+/** Where a node listens. */
+export interface NodeAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+interface Pending {
+  readonly bodiless: boolean;
+  readonly deadlineMs: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: CodedError) => void;
+}
+
+/** Why an exchange failed, and whether the node may have acted on the request. */
+export interface ExchangeFailure {
+  readonly mayHaveActed: boolean;
+}
+
+export class Session {
+  readonly #socket: TLSSocket;
+  readonly #host: string;
+  readonly #reader = new AnswerReader();
+  #pending: Pending | undefined;
+  #closed = false;
+  /** When the last exchange ended, for those who close idle sessions. */
+  idleSinceMs: number;
+  /** Called when the session is gone, whoever ended it. */
+  onClose: (() => void) | undefined;
+
+  private constructor(socket: TLSSocket, host: string) {
+    this.#socket = socket;
+    this.#host = host;
+    this.idleSinceMs = Date.now();
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#take(chunk));
+    socket.on('error', (error) => this.#end(error.message));
+    socket.on('close', () => this.#end('the node closed the connection'));
+  }
+
+  /** Connects and makes sure that the node's certificate is signed by the service. */
+  static open(
+    address: NodeAddress,
+    secureContext: SecureContext,
+    timeoutMs: number,
+  ): Promise<Session> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = address;
+      const socket = connect({
+        host,
+        port,
+        secureContext,
+        ALPNProtocols: ['http/1.1'],
+        ...(isIP(host) === 0 ? { servername: host } : {}),
+      });
+      const refuse = (why: string): void => {
+        clearTimeout(timer);
+        socket.destroy();
+        reject(unreachable(address, why, { mayHaveActed: false }));
+      };
+      const timer = setTimeout(() => refuse(`no answer within ${timeoutMs} ms`), timeoutMs);
+      socket.once('error', (error) => refuse(error.message));
+      socket.once('close', () => refuse('the connection was closed'));
+      socket.once('secureConnect', () => {
+        clearTimeout(timer);
+        socket.removeAllListeners('error').removeAllListeners('close');
+        const name = host.includes(':') ? `[${host}]` : host;
+        resolve(new Session(socket, `${name}:${port}`));
+      });
+    });
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Whether the exchange under way should have been answered by now. */
+  isOverdue(nowMs: number): boolean {
+    return this.#pending !== undefined && this.#pending.deadlineMs <= nowMs;
+  }
+
+  /** Sends a request and waits for its answer. The session must be idle. */
+  exchange(request: WireRequest, deadlineMs: number): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const { method, target, headerLines, body } = request;
+      this.#pending = { bodiless: method === 'HEAD', deadlineMs, resolve, reject };
+      const length =
+        body.length > 0 || method !== 'GET' ? `content-length: ${body.length}\r\n` : '';
+      const host = `host: ${this.#host}\r\n`;
+      const head = `${method} ${target} HTTP/1.1\r\n${host}${headerLines}${length}\r\n`;
+      if (body.length === 0) {
+        this.#socket.write(head, 'latin1');
+        return;
+      }
+      this.#socket.cork();
+      this.#socket.write(head, 'latin1');
+      this.#socket.write(body);
+      this.#socket.uncork();
+    });
+  }
+
+  /** Ends the session; an exchange under way fails. */
+  close(why = 'the session was closed'): void {
+    this.#end(why);
+  }
+
+  #take(chunk: Buffer): void {
+    const pending = this.#pending;
+    if (pending === undefined) {
+      this.#end('the node spoke without being asked');
+      return;
+    }
+    let answer: Answer | undefined;
+    try {
+      answer = this.#reader.take(chunk, pending.bodiless);
+    } catch (thrown) {
+      this.#end(messageOf(thrown));
+      return;
+    }
+    if (answer === undefined) return;
+    this.#pending = undefined;
+    this.idleSinceMs = Date.now();
+    if (answer.closes || this.#reader.started) this.#end('the node ended the session');
+    pending.resolve(answer);
+  }
+
+  #end(why: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#socket.destroy();
+    const pending = this.#pending;
+    this.#pending = undefined;
+    this.onClose?.();
+    if (pending === undefined) return;
+    pending.reject(
+      new CodedError('ServiceUnreachable', `${this.#host} gave no answer: ${why}`, {
+        mayHaveActed: true,
+      } satisfies ExchangeFailure),
+    );
+  }
+}
+
+function unreachable(address: NodeAddress, why: string, failure: ExchangeFailure): CodedError {
+  return new CodedError(
+    'ServiceUnreachable',
+    `the node at ${address.host}:${address.port} cannot be reached: ${why}`,
+    { ...failure },
+  );
+}

@@ -1,0 +1,167 @@
+/**
+ * The connector: what stands beside a Quorum node in Tessera's place. It serves a Unix socket
+ * and, if asked to, loopback ports, for one organisation, and relays every request to the service
+ * over warm sessions that carry the organisation's certificate.
+ */
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { CodedError } from '../base/errors.ts';
+import {
+  BODIES_IN_FLIGHT_BYTES_MAX,
+  REQUEST_HEADERS_MS_MAX,
+  REQUEST_MS_MAX,
+  SESSION_IDLE_MS_MAX,
+} from '../base/limits.ts';
+import { type PoolOptions, SessionPool } from '../client/session-pool.ts';
+import type { Surface } from './addresses.ts';
+import { type AdmissionRules, isLoopback } from './admission.ts';
+import { BodyRoom } from './body-room.ts';
+import { Figures } from './figures.ts';
+import { Relay } from './relay.ts';
+import { RequestHandler } from './request-handler.ts';
+import { listenOnSocket, type SocketOptions } from './socket-file.ts';
+
+/** A TCP port; 0 takes a free one. */
+export interface PortOptions {
+  /** A loopback address, `127.0.0.1` when absent. */
+  readonly host?: string;
+  readonly port: number;
+}
+
+export interface ConnectorOptions {
+  /** The service, and the organisation's certificate and key for it. */
+  readonly service: PoolOptions;
+  readonly socket?: SocketOptions;
+  /** The same as on the socket, over HTTP. */
+  readonly http?: PortOptions;
+  /** The third-party server. */
+  readonly thirdParty?: PortOptions;
+  /** Names by which the ports may be addressed, besides loopback ones. */
+  readonly allowedHosts?: readonly string[];
+  /** Origins whose pages may ask the third-party server; none by default. */
+  readonly allowedOrigins?: readonly string[];
+}
+
+export interface ConnectorDependencies {
+  /** Told what an operator should know. */
+  readonly log: (line: string) => void;
+}
+
+export interface Connector {
+  readonly socketPath: string | undefined;
+  readonly url: string | undefined;
+  readonly thirdPartyUrl: string | undefined;
+  /** Stops taking requests, ends those under way, removes the socket. */
+  close(): Promise<void>;
+}
+
+/** Starts a connector; rejects when it cannot listen. The service need not be there yet. */
+export async function startConnector(
+  options: ConnectorOptions,
+  { log }: ConnectorDependencies,
+): Promise<Connector> {
+  if (options.socket === undefined && options.http === undefined) {
+    throw new CodedError('NothingToServe', 'a connector needs a socket or a port to serve');
+  }
+  const pool = new SessionPool(options.service);
+  const relay = new Relay(pool);
+  const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
+  const figures = new Figures(Date.now());
+  const servers: Server[] = [];
+
+  const serve = (surface: Surface, overSocket: boolean): Server => {
+    const allowedOrigins = surface === 'third-party' ? (options.allowedOrigins ?? []) : [];
+    const rules: AdmissionRules = {
+      allowedHosts: (options.allowedHosts ?? []).map((name) => name.toLowerCase()),
+      allowedOrigins,
+    };
+    const handler = new RequestHandler({
+      surface,
+      overSocket,
+      rules,
+      relay,
+      room,
+      figures,
+      log,
+    });
+    const server = httpServer((request, response) => handler.handle(request, response));
+    servers.push(server);
+    return server;
+  };
+  const close = async (): Promise<void> => {
+    await Promise.all(servers.map(closed));
+    pool.close();
+  };
+
+  try {
+    const { socket, http, thirdParty } = options;
+    const socketPath =
+      socket === undefined ? undefined : await listenOnSocket(serve('q2t', true), socket);
+    const url = http === undefined ? undefined : await listenOnPort(serve('q2t', false), http);
+    const thirdPartyUrl =
+      thirdParty === undefined
+        ? undefined
+        : await listenOnPort(serve('third-party', false), thirdParty);
+    pool.warmUp().catch((thrown: unknown) => log(`the service is not there yet: ${thrown}`));
+    return { socketPath, url, thirdPartyUrl, close };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+function httpServer(handle: Parameters<typeof createServer>[1]): Server {
+  const server = createServer(
+    {
+      // GoQuorum keeps its connections for 10 s; a request must never race with our closing.
+      keepAliveTimeout: SESSION_IDLE_MS_MAX,
+      headersTimeout: REQUEST_HEADERS_MS_MAX,
+      requestTimeout: REQUEST_MS_MAX,
+      noDelay: true,
+    },
+    handle,
+  );
+  return server;
+}
+
+function listenOnPort(
+  server: Server,
+  { host = '127.0.0.1', port }: PortOptions,
+): Promise<string> {
+  if (!isLoopback(host)) {
+    throw new CodedError(
+      'NotLoopback',
+      `${host} is no loopback address: a connector's port is for this machine alone`,
+      { host },
+    );
+  }
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.removeListener('error', reject);
+      const bound = server.address() as AddressInfo;
+      const shown = host.includes(':') ? `[${host}]` : host;
+      resolve(`http://${shown}:${bound.port}`);
+    });
+  });
+}
+
+/** How long requests under way may take when the connector is asked to stop. */
+const DRAIN_MS_MAX = 5_000;
+const DRAIN_POLL_MS = 20;
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) {
+      resolve();
+      return;
+    }
+    const idle = setInterval(() => server.closeIdleConnections(), DRAIN_POLL_MS);
+    const busy = setTimeout(() => server.closeAllConnections(), DRAIN_MS_MAX);
+    server.close(() => {
+      clearInterval(idle);
+      clearTimeout(busy);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,106 @@
+/**
+ * Which headers go through the connector. Those of one connection end at it (RFC 9110 §7.6.1);
+ * those by which somebody would speak for the organisation, or as the connector itself, are
+ * dropped.
+ */
+
+/** End with each connection, or are written anew for the next one. */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'host',
+  'content-length',
+  'expect',
+  'date',
+]);
+
+/** Names under which proxies customarily pass a caller's certificate or identity on. */
+const IDENTITY: ReadonlySet<string> = new Set([
+  'authorization',
+  'cookie',
+  'x-forwarded-client-cert',
+  'x-forwarded-user',
+  'x-forwarded-tls-client-cert',
+  'x-client-cert',
+  'x-client-certificate',
+  'x-ssl-cert',
+  'x-ssl-client-cert',
+  'ssl-client-cert',
+  'client-cert',
+  'client-cert-chain',
+  'x-arr-clientcert',
+  'x-ms-client-principal',
+  'x-ms-client-principal-id',
+]);
+
+const OWN_PREFIX = 'x-concordat-';
+
+/** The header lines of a request to the service, from those of the client's. */
+export function relayedRequestHeaders(raw: readonly string[]): string {
+  const ended = namedByConnection(raw);
+  let lines = '';
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || IDENTITY.has(lower) || lower.startsWith(OWN_PREFIX)) continue;
+    if (ended?.includes(lower)) continue;
+    lines += `${name}: ${raw[at + 1]}\r\n`;
+  }
+  return lines;
+}
+
+/** The headers of an answer to the client, from those of the service's; its length is stated. */
+export function relayedAnswerHeaders(
+  raw: readonly string[],
+  bodyBytes: number | undefined,
+  locate: (location: string) => string,
+): string[] {
+  const headers: string[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const value = raw[at + 1] ?? '';
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower)) continue;
+    if (lower === 'location') headers.push('Location', locate(value));
+    else headers.push(titled(lower), value);
+  }
+  if (bodyBytes !== undefined) headers.push('Content-Length', String(bodyBytes));
+  return headers;
+}
+
+/** First value of a header; `name` is lowercase. */
+export function firstHeader(raw: readonly string[], name: string): string | undefined {
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const candidate = raw[at];
+    if (candidate?.length === name.length && candidate.toLowerCase() === name)
+      return raw[at + 1];
+  }
+  return undefined;
+}
+
+/** What a Connection header names besides: it ends with the connection too. */
+function namedByConnection(raw: readonly string[]): readonly string[] | undefined {
+  return firstHeader(raw, 'connection')
+    ?.toLowerCase()
+    .split(',')
+    .map((token) => token.trim());
+}
+
+// Written as Tessera's server wrote them: a client that compares case finds what it knew.
+const TITLES: Readonly<Record<string, string>> = {
+  'content-type': 'Content-Type',
+  allow: 'Allow',
+  vary: 'Vary',
+  'retry-after': 'Retry-After',
+};
+
+function titled(name: string): string {
+  return TITLES[name] ?? name;
+}
