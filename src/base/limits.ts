@@ -27,11 +27,10 @@ export const SESSIONS_SOFT_MAX = 1000;
 export const SESSIONS_HARD_MAX = 1010;
 /** An idle session is closed after this long; it outlives GoQuorum's own 10 s. */
 export const SESSION_IDLE_MS_MAX = 60_000;
-/**
- * Requests of one session that may wait behind the one being answered; from then on the session is
- * not read until half of them are done. What one read of the socket brought may exceed it.
- */
-export const PIPELINED_REQUESTS_MAX = 64;
+/** Requests of one session that may wait behind the one being answered; then it is closed. */
+export const PIPELINED_REQUESTS_MAX = 256;
+/** What Node reads ahead of a body that waits behind another request: its stream and one read. */
+export const BODY_READ_AHEAD_BYTES_MAX = 128 * KIB;
 /** After an answer that ends a session, so long may its client take to read it and hang up. */
 export const SESSION_LINGER_MS_MAX = 2_000;
 /** A request's headers must be complete after this long, so that slow senders hold nothing. */

@@ -48,6 +48,13 @@ export class BodyBudget {
     };
   }
 
+  /** Reserves `bytes` if there is room for them now. */
+  tryReserve(bytes: number): boolean {
+    if (this.#inFlight + bytes > this.#bytesMax) return false;
+    this.#inFlight += bytes;
+    return true;
+  }
+
   /** Gives back some or all of what `reserve` took. */
   release(bytes: number): void {
     this.#inFlight -= bytes;

@@ -5,15 +5,17 @@
  */
 import type { AppResponse, Endpoint, RequestError } from '../apps/interface.ts';
 import type { Clock } from '../base/environment.ts';
-import { REQUEST_BODY_BYTES_MAX } from '../base/limits.ts';
+import { BODY_READ_AHEAD_BYTES_MAX, REQUEST_BODY_BYTES_MAX } from '../base/limits.ts';
 import { renderCcfError, requestErrorOf } from './answers.ts';
 import { authenticate, isCaller } from './authentication.ts';
 import type { Backend, RunOptions, RunResult } from './backend.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Exchange } from './exchange.ts';
 import { scanHeaders } from './headers.ts';
+import type { ReplyBatch } from './reply-batch.ts';
 import type { FrontendName, Match, Route, Router } from './router.ts';
 import { NO_WISHES, runOptionsOf } from './run-options.ts';
+import { serializeAnswer } from './serialize.ts';
 import type { Counters } from './stats.ts';
 
 export interface DispatcherDependencies {
@@ -21,6 +23,7 @@ export interface DispatcherDependencies {
   readonly router: Router;
   readonly budget: BodyBudget;
   readonly counters: Counters;
+  readonly replies: ReplyBatch;
   readonly clock: Clock;
   /** The session table's clock. */
   readonly sweep: () => number;
@@ -48,8 +51,29 @@ export class Dispatcher {
     this.#lastAnswers = true;
   }
 
+  /** Takes in what a session was sent; it may have to wait for what the session sent before. */
+  arrive(exchange: Exchange): void {
+    const { session } = exchange;
+    const place = session.arrive(exchange);
+    if (place === 'now') this.#start(exchange);
+    else if (place === 'no room' || !this.#keep(exchange)) {
+      session.stopReading(serializeAnswer(renderCcfError(TOO_MANY_WAITING)));
+    }
+  }
+
+  /** Counts what Node reads ahead of a waiting request's body among the bodies in flight. */
+  #keep(exchange: Exchange): boolean {
+    const { contentLength, chunked } = scanHeaders(exchange.rawHeaders);
+    const bytes = chunked
+      ? BODY_READ_AHEAD_BYTES_MAX
+      : Math.min(contentLength, BODY_READ_AHEAD_BYTES_MAX);
+    if (!this.#deps.budget.tryReserve(bytes)) return false;
+    exchange.reservedBytes = bytes;
+    return true;
+  }
+
   /** Takes a request on; its session executes nothing else until it is answered. */
-  start(exchange: Exchange): void {
+  #start(exchange: Exchange): void {
     const { counters } = this.#deps;
     const { lastWords } = exchange.session;
     if (lastWords !== undefined && !exchange.complete) {
@@ -98,8 +122,13 @@ export class Dispatcher {
     this.#awaitBody(exchange, plan, scan.chunked ? bytesMax : scan.contentLength, bytesMax);
   }
 
-  /** Forgets a request whose connection is gone. */
-  abandon(exchange: Exchange): void {
+  /** Ends a session whose connection is gone or cannot be understood. */
+  endSession(session: Exchange['session']): void {
+    if (session.active !== undefined) this.#abandon(session.active);
+    for (const exchange of session.end(this.#deps.sweep())) this.#abandon(exchange);
+  }
+
+  #abandon(exchange: Exchange): void {
     exchange.stopWaiting?.();
     exchange.stopWaiting = undefined;
     // The backend still holds its body: the room is given back when it is done with it.
@@ -135,6 +164,7 @@ export class Dispatcher {
 
   #awaitBody(exchange: Exchange, plan: Plan, bytes: number, bytesMax: number): void {
     const { budget, counters, sweep } = this.#deps;
+    this.#release(exchange);
     exchange.stopWaiting = budget.reserve(bytes, () => {
       exchange.stopWaiting = undefined;
       exchange.reservedBytes = bytes;
@@ -241,14 +271,15 @@ export class Dispatcher {
     if (session.ended) return;
     this.#deps.counters.count(answer.status);
     if (txId !== undefined) session.shown.add(txId);
-    exchange.reply(answer, txId, this.#lastAnswers);
+    exchange.prepare(answer, txId, this.#lastAnswers);
+    this.#deps.replies.add(exchange);
     if (this.#lastAnswers) {
-      session.end(this.#deps.sweep());
+      this.#endAnswered(session);
       return;
     }
     const next = session.finish();
     // Not at once: a thousand pipelined requests answered in place would overflow the stack.
-    if (next !== undefined) queueMicrotask(() => this.start(next));
+    if (next !== undefined) queueMicrotask(() => this.#start(next));
     else if (session.lastWords !== undefined) this.#sayLast(exchange, session.lastWords);
   }
 
@@ -257,13 +288,18 @@ export class Dispatcher {
     const { session } = exchange;
     if (session.ended) return;
     this.#deps.counters.count(error.status);
-    session.end(this.#deps.sweep());
+    this.#endAnswered(session);
     exchange.replyAndHangUp(rendererOf(match, route)(error));
   }
 
   #sayLast({ session }: Exchange, words: Uint8Array): void {
-    session.end(this.#deps.sweep());
+    this.#endAnswered(session);
     session.sayLast(words);
+  }
+
+  /** Ends a session whose active request has its answer; what waits behind it gets none. */
+  #endAnswered(session: Exchange['session']): void {
+    for (const exchange of session.end(this.#deps.sweep())) this.#abandon(exchange);
   }
 
   /** Gives room back, but for `keep` bytes. A chunked body reserved all that it might have been. */
@@ -279,6 +315,11 @@ const CAP_EXHAUSTED: RequestError = {
   status: 503,
   code: 'SessionCapExhausted',
   message: 'Service is currently busy and unable to serve new connections',
+};
+const TOO_MANY_WAITING: RequestError = {
+  status: 503,
+  code: 'TooManyPendingRequests',
+  message: 'Too many requests, or too large ones, wait in this session for those before them.',
 };
 const FRONTEND_NOT_OPEN: RequestError = {
   status: 404,

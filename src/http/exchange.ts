@@ -25,12 +25,13 @@ export class Exchange implements AppRequest {
   caller: Caller = { policy: 'no_auth' };
   /** Handed to the backend: from then on its body is in memory until there is an answer. */
   executing = false;
-  /** Bytes reserved for the body until the reply is written. */
+  /** Bytes reserved for the body until it is answered. */
   reservedBytes = 0;
   /** Gives up the wait for room; set while the body waits. */
   stopWaiting: (() => void) | undefined;
   #chunks: Uint8Array[] = [];
   #received = 0;
+  #answerBody: Uint8Array | string | undefined;
 
   constructor(
     session: Session<Exchange>,
@@ -91,19 +92,24 @@ export class Exchange implements AppRequest {
     });
   }
 
-  /** Writes the answer; the connection stays open unless `last`. */
-  reply(answer: AppResponse, txId: TxId | undefined, last: boolean): void {
+  /** Makes the answer ready to be written; the connection stays open unless `last`. */
+  prepare(answer: AppResponse, txId: TxId | undefined, last: boolean): void {
     const response = this.#response;
-    const { status, body } = answer;
     const headers = flatHeaders(answer);
     if (txId !== undefined) headers.push(TRANSACTION_ID_HEADER, textOfTxId(txId));
     if (last) headers.push('connection', 'close');
     // Node would say `keep-alive` to everyone; HTTP/1.1 means it without saying.
     else response.removeHeader('connection');
     response.sendDate = false;
-    response.writeHead(status, headers);
-    if (body === undefined) response.end();
-    else response.end(body);
+    response.writeHead(answer.status, headers);
+    this.#answerBody = answer.body;
+  }
+
+  /** Writes the answer that was prepared. */
+  write(): void {
+    const body = this.#answerBody;
+    if (body === undefined) this.#response.end();
+    else this.#response.end(body);
   }
 
   /** Whether all of the request has come in. */

@@ -27,6 +27,7 @@ import { BodyBudget } from './body-budget.ts';
 import { Dispatcher, headersTooLarge } from './dispatcher.ts';
 import { Exchange } from './exchange.ts';
 import { frontendApplications } from './frontends.ts';
+import { ReplyBatch } from './reply-batch.ts';
 import { Router } from './router.ts';
 import { serializeAnswer } from './serialize.ts';
 import type { Overdue, Session } from './session.ts';
@@ -119,6 +120,7 @@ class HttpsFrontDoor implements FrontDoor {
       router,
       budget: this.#budget,
       counters: this.#counters,
+      replies: new ReplyBatch(timers),
       clock,
       sweep: () => this.#sessions.sweep,
       onFault,
@@ -158,7 +160,7 @@ class HttpsFrontDoor implements FrontDoor {
         resolve();
       });
       for (const session of this.#sessions.all()) {
-        if (session.active === undefined) session.socket.destroySoon();
+        if (session.active === undefined) session.hangUp();
       }
     });
   }
@@ -186,6 +188,9 @@ class HttpsFrontDoor implements FrontDoor {
       // Twice the bound: a header block that Node refuses itself could not be named in the 431.
       maxHeaderSize: 2 * REQUEST_HEADER_BYTES_MAX,
       noDelay: true,
+      // CCF does not ask for it, and Node would answer in its own words.
+      requireHostHeader: false,
+      optimizeEmptyRequests: true,
       // The session table keeps time; Node's own limits would cost a timer per request.
       headersTimeout: 0,
       requestTimeout: 0,
@@ -203,6 +208,9 @@ class HttpsFrontDoor implements FrontDoor {
     });
     server.on('request', (request, response) => this.#onRequest(request, response, false));
     server.on('checkContinue', (request, response) => this.#onRequest(request, response, true));
+    server.on('checkExpectation', (request, response) =>
+      this.#onRequest(request, response, false),
+    );
     server.on('clientError', (error, socket) => this.#onClientError(error, socket));
     return server;
   }
@@ -212,38 +220,33 @@ class HttpsFrontDoor implements FrontDoor {
     socket.on('close', () => {
       const session = this.#sessions.of(socket);
       this.#sessions.forget(socket);
-      if (session === undefined) return;
-      session.end(this.#sessions.sweep);
-      if (session.active !== undefined) this.#dispatcher.abandon(session.active);
+      if (session !== undefined) this.#dispatcher.endSession(session);
     });
   }
 
   #onRequest(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
     const session = this.#sessions.of(request.socket);
-    if (session === undefined || session.ended) {
+    if (session === undefined || session.ended || session.lastWords !== undefined) {
       // What follows the end of a session is read and dropped.
       request.resume();
       return;
     }
-    const now = session.arrive(new Exchange(session, request, response, expects));
-    if (now !== undefined) this.#dispatcher.start(now);
+    this.#dispatcher.arrive(new Exchange(session, request, response, expects));
   }
 
   /** The parser gave up on this connection: nothing after this point can be understood. */
   #onClientError(error: ParserError, socket: Socket | NodeJS.WritableStream): void {
     const session = this.#sessions.of(socket);
-    if (session === undefined || session.ended) return;
+    if (session === undefined || session.ended || session.lastWords !== undefined) return;
     if (error.code === 'ECONNRESET' || !session.socket.writable) {
       session.socket.destroy();
       return;
     }
     this.#counters.unparsable += 1;
     session.lastWords = parserAnswer(error);
-    const { active } = session;
     // Requests that came in whole before the unparsable bytes are answered first.
-    if (active?.complete) return;
-    session.end(this.#sessions.sweep);
-    if (active !== undefined) this.#dispatcher.abandon(active);
+    if (session.active?.complete) return;
+    this.#dispatcher.endSession(session);
     session.sayLast(session.lastWords);
   }
 

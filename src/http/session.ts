@@ -31,11 +31,12 @@ export class Session<Request extends SessionRequest> {
   readonly shown = new ShownTransactions();
   /** The request being answered. */
   active: Request | undefined;
-  /** The parser could not go on: written once all that came before it is answered. */
+  /** What cannot be taken in, or not understood, ends the session behind what came before it. */
   lastWords: Uint8Array | undefined;
   #previous: Request | undefined;
   readonly #waiting: Request[] = [];
-  #paused = false;
+  /** The socket is to stay unread, whatever Node thinks. */
+  #unread = false;
   /** An answer that ends the session has been written, or the socket is gone. */
   #ended = false;
   #certificate: ClientCertificate | undefined;
@@ -52,6 +53,10 @@ export class Session<Request extends SessionRequest> {
     this.socket = socket;
     this.beyondCap = beyondCap;
     this.#since = sweep;
+    // Node resumes the socket at the end of every request and of every reply.
+    socket.on('resume', () => {
+      if (this.#unread) socket.pause();
+    });
   }
 
   get ended(): boolean {
@@ -71,30 +76,32 @@ export class Session<Request extends SessionRequest> {
     return this.#certificate;
   }
 
-  /** Takes in a request: it is returned if it is to be executed now. */
-  arrive(request: Request): Request | undefined {
+  /** Takes in a request, which is executed at once, waits, or finds no room to wait. */
+  arrive(request: Request): 'now' | 'waits' | 'no room' {
     this.#requests += 1;
     if (this.active === undefined) {
       this.active = request;
-      return request;
+      return 'now';
     }
+    if (this.#waiting.length >= PIPELINED_REQUESTS_MAX) return 'no room';
     this.#waiting.push(request);
-    if (this.#waiting.length >= PIPELINED_REQUESTS_MAX && !this.#paused) {
-      this.#paused = true;
-      this.socket.pause();
-    }
-    return undefined;
+    return 'waits';
   }
 
   /** Ends the active request; the next one to execute is returned. */
   finish(): Request | undefined {
     this.#previous = this.active;
     this.active = this.#ended ? undefined : this.#waiting.shift();
-    if (this.#paused && this.#waiting.length <= PIPELINED_REQUESTS_MAX / 2) {
-      this.#paused = false;
-      this.socket.resume();
-    }
     return this.active;
+  }
+
+  /** Reads nothing further: what has come in is answered, then `words`, then the session ends. */
+  stopReading(words: Uint8Array): void {
+    this.lastWords = words;
+    this.#unread = true;
+    // Only after the resumption that Node may have scheduled: a socket that is paused before it is
+    // read all the same, and cannot be paused again.
+    queueMicrotask(() => this.socket.pause());
   }
 
   /** A body is awaited from `sweep` on; `undefined` once it is there. */
@@ -103,17 +110,26 @@ export class Session<Request extends SessionRequest> {
     if (sweep !== undefined) this.#since = sweep;
   }
 
-  /** No request is executed and nothing but one last answer is written from now on. */
-  end(sweep: number): void {
+  /** No request is executed and nothing but one last answer is written. Returns what waits. */
+  end(sweep: number): readonly Request[] {
     this.#ended = true;
     this.#since = sweep;
-    this.#waiting.length = 0;
+    return this.#waiting.splice(0);
   }
 
   /** Writes the last bytes of this session, behind all answers that went before. */
   sayLast(bytes: Uint8Array): void {
-    if (this.#previous === undefined) this.socket.end(bytes);
-    else this.#previous.whenWritten(() => this.socket.end(bytes));
+    this.#whenAnswered(() => this.socket.end(bytes));
+  }
+
+  /** Closes the connection once all answers have been written. */
+  hangUp(): void {
+    this.#whenAnswered(() => this.socket.destroySoon());
+  }
+
+  #whenAnswered(action: () => void): void {
+    if (this.#previous === undefined) action();
+    else this.#previous.whenWritten(action);
   }
 
   /**
