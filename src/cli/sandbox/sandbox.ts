@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { createLogApplication } from '../../apps/log/application.ts';
 import type { ResidentRow } from '../../apps/organisations.ts';
 import { createQuorumApplication } from '../../apps/quorum/application.ts';
+import { base64Of } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../base/limits.ts';
 import { type Connector, startConnector } from '../../connector/connector.ts';
@@ -25,7 +26,7 @@ import {
   type PartyKeysByOrganisation,
   writeOrganisations,
 } from './participants.ts';
-import { choosePorts, LOOPBACK } from './ports.ts';
+import { HeldPorts, LOOPBACK } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import {
   memberIdentity,
@@ -72,45 +73,43 @@ export async function startSandbox(
   const folder = sandboxFolder(resolve(options.data));
   const settings = readSettings(folder);
   const count = organisationCount(options, settings?.organisations, folder);
-  const ports = await choosePorts({ ...preferredPorts(count), ...settings?.ports });
-  const nowMs = realClock.nowMs();
-  log.info('making certificates');
-  const members = [];
-  for (let number = 1; number <= MEMBERS; number += 1) {
-    members.push(await memberIdentity(folder, number, nowMs));
-  }
-  const nodePort = portOf(ports, 'node1');
-  const { node, isNew } = await startNode(
-    nodeOptions(folder.node(1), nodePort, options.durability),
-    {
-      disk: durableDisk,
-      clock: realClock,
-      timers: realTimers,
-      random: systemRandom,
-      ...dependencies,
-    },
-    { members, recoveryThreshold: RECOVERY_THRESHOLD },
-  );
-  const started: { stop(): Promise<void> }[] = [{ stop: () => node.stop() }];
+  const ports = await HeldPorts.choose({ ...preferredPorts(count), ...settings?.ports });
+  const started: { stop(): Promise<void> }[] = [{ stop: () => ports.releaseAll() }];
   const stop = async (): Promise<void> => {
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
+    writeSettings(folder, { organisations: count, members: MEMBERS, ports: ports.all() });
+    log.info('making certificates');
+    const nowMs = realClock.nowMs();
+    const members = await membersOf(folder, nowMs);
+    const { node, isNew } = await startNode(
+      nodeOptions(folder.node(1), ports.of('node1'), options.durability),
+      {
+        disk: durableDisk,
+        clock: realClock,
+        timers: realTimers,
+        random: systemRandom,
+        ...dependencies,
+      },
+      { members, recoveryThreshold: RECOVERY_THRESHOLD },
+    );
+    started.push({ stop: () => node.stop() });
     if (isNew) {
       log.info('opening the service');
       const organisations = await newOrganisations(options, folder, count, nowMs);
       await openSandboxService(node, organisations, members, options.residents !== undefined);
+    } else {
+      mustBeTheSame(options, node, folder);
     }
     writeFileSync(folder.serviceCertificate, node.serviceCertificatePem);
+    await ports.release('node1');
     await node.listen();
-    const operator = await openOperatorListener(
-      node,
-      LOOPBACK,
-      portOf(ports, 'operator1'),
-      (fault) => dependencies.onFatal(fault),
+    const operatorPort = await ports.release('operator1');
+    const operator = await openOperatorListener(node, LOOPBACK, operatorPort, (fault) =>
+      dependencies.onFatal(fault),
     );
     started.push({ stop: () => operator.close() });
-    writeSettings(folder, { organisations: count, members: MEMBERS, ports });
     const connectors: Connector[] = [];
     for (let number = 1; number <= count; number += 1) {
       log.progress('starting transaction managers', number, count, '');
@@ -118,11 +117,48 @@ export async function startSandbox(
       connectors.push(connector);
       started.push({ stop: () => connector.close() });
     }
-    const ready = readyLine(folder, node, nodePort, portOf(ports, 'operator1'), connectors);
-    return { ready, isNew, stop };
+    return { ready: readyLine(folder, node, ports, connectors), isNew, stop };
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+async function membersOf(
+  folder: SandboxFolder,
+  nowMs: number,
+): Promise<readonly Awaited<ReturnType<typeof memberIdentity>>[]> {
+  const members = [];
+  for (let number = 1; number <= MEMBERS; number += 1) {
+    members.push(await memberIdentity(folder, number, nowMs));
+  }
+  return members;
+}
+
+/** Keys and residents are given at the first start; later ones may only repeat them. */
+function mustBeTheSame(
+  { partyKeys, residents }: SandboxOptions,
+  node: RunningNode,
+  folder: SandboxFolder,
+): void {
+  const { organisations = ORGANISATIONS_DEFAULT } = readSettings(folder) ?? {};
+  for (let number = 1; number <= organisations; number += 1) {
+    const row = organisationRow(node.current(), number);
+    const given = partyKeys?.get(number)?.map((pair) => base64Of(pair.publicKey));
+    const other =
+      given !== undefined && given.join() !== row.party_keys.join()
+        ? '--party-keys'
+        : residents !== undefined &&
+            JSON.stringify(residents.get(number) ?? []) !== JSON.stringify(row.residents)
+          ? '--residents'
+          : undefined;
+    if (other === undefined) continue;
+    throw new CodedError(
+      'OtherSandbox',
+      `${folder.path} holds a sandbox whose ${row.name} was given something else by ${other}: ` +
+        `leave ${other} out, or choose another --data folder`,
+      { path: folder.path, organisation: number },
+    );
   }
 }
 
@@ -157,12 +193,6 @@ function preferredPorts(organisations: number): Record<string, number> {
     ports[`thirdParty${number}`] = 9080 + number;
   }
   return ports;
-}
-
-function portOf(ports: Readonly<Record<string, number>>, name: string): number {
-  const port = ports[name];
-  if (port === undefined) throw new CodedError('NoSandbox', `sandbox.json has no port ${name}`);
-  return port;
 }
 
 function nodeOptions(
@@ -216,21 +246,21 @@ async function connect(
   folder: SandboxFolder,
   node: RunningNode,
   number: number,
-  ports: Readonly<Record<string, number>>,
+  ports: HeldPorts,
   log: NodeLog,
 ): Promise<Connector> {
   const files = folder.organisation(number);
   return await startConnector(
     {
       service: {
-        nodeUrls: [`https://${LOOPBACK}:${portOf(ports, 'node1')}`],
+        nodeUrls: [`https://${LOOPBACK}:${ports.of('node1')}`],
         serviceCertificate: node.serviceCertificatePem,
         certificate: readFileSync(files.certificate, 'utf8'),
         key: readFileSync(files.key, 'utf8'),
       },
       socket: { path: socketPath(folder, number) },
-      http: { port: portOf(ports, `transactionManager${number}`) },
-      thirdParty: { port: portOf(ports, `thirdParty${number}`) },
+      http: { port: await ports.release(`transactionManager${number}`) },
+      thirdParty: { port: await ports.release(`thirdParty${number}`) },
     },
     { log: (line) => log.warn(`${files.folder}: ${line}`) },
   );
@@ -246,11 +276,10 @@ function socketPath(folder: SandboxFolder, number: number): string {
 function readyLine(
   folder: SandboxFolder,
   node: RunningNode,
-  nodePort: number,
-  operatorPort: number,
+  ports: HeldPorts,
   connectors: readonly Connector[],
 ): ReadyLine {
-  const url = `https://${LOOPBACK}:${nodePort}`;
+  const url = `https://${LOOPBACK}:${ports.of('node1')}`;
   return {
     ready: true,
     data: folder.path,
@@ -259,7 +288,7 @@ function readyLine(
       {
         url,
         ledger: join(folder.node(1), 'ledger'),
-        operator: { url: `http://${LOOPBACK}:${operatorPort}` },
+        operator: { url: `http://${LOOPBACK}:${ports.of('operator1')}` },
       },
     ],
     organisations: connectors.map((connector, index) => {
