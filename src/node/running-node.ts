@@ -2,9 +2,10 @@
  * One running node: what an opened ledger and a front door make together.
  */
 import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
-import { invariant } from '../base/assert.ts';
+import { InvariantError, invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
+import { messageOf } from '../base/errors.ts';
 import { type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
 import { systemRandom } from '../crypto/random.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
@@ -132,8 +133,10 @@ export class RunningNode implements Backend {
       timers: this.#deps.timers,
       tls: { key: identity.nodeKey.privateKeyPem(), cert: this.#certificate() },
       onFault: (fault, where) => {
-        this.#deps.log.warn(`${where}: ${String(fault)}`);
-        this.#deps.onFatal(fault);
+        this.#deps.log.warn(`${where}: ${messageOf(fault)}`);
+        // A broken invariant means that this node no longer understands its own state. Anything
+        // else was one request's misfortune, and must not be a way to stop the node.
+        if (fault instanceof InvariantError) this.#deps.onFatal(fault);
       },
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
