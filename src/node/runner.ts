@@ -119,9 +119,10 @@ export class Runner {
     const writes = transaction.writeSet();
     const waits = endpoint.answers === 'committed' || options.waitForCommit;
     if (!keepsWrites(response) || writes.length === 0) {
-      // What it read may be uncommitted, and an answer that waits rests only on what is committed.
+      // What it read may be uncommitted, and an answer that waits, be it about a presence or an
+      // absence, rests only on what is committed.
       const seen = store.newest;
-      if (waits && response.absence !== true) await pipeline.whenCommitted(seen);
+      if (waits) await pipeline.whenCommitted(seen);
       return { response, txId: this.#txIdAt(seen) };
     }
     const txId = pipeline.submit(writes, transaction.claimsDigest);
