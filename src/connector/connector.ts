@@ -63,6 +63,7 @@ export async function startConnector(
   if (options.socket === undefined && options.http === undefined) {
     throw new CodedError('NothingToServe', 'a connector needs a socket or a port to serve');
   }
+  for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
   const pool = new SessionPool(options.service);
   const relay = new Relay(pool);
   const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
@@ -124,17 +125,20 @@ function httpServer(handle: Parameters<typeof createServer>[1]): Server {
   return server;
 }
 
+/** A port acts as the organisation: it is for this machine alone. */
+function requireLoopback(host: string | undefined): void {
+  if (host === undefined || isLoopback(host)) return;
+  throw new CodedError(
+    'NotLoopback',
+    `${host} is no loopback address, and a connector's port is for this machine alone`,
+    { host },
+  );
+}
+
 function listenOnPort(
   server: Server,
   { host = '127.0.0.1', port }: PortOptions,
 ): Promise<string> {
-  if (!isLoopback(host)) {
-    throw new CodedError(
-      'NotLoopback',
-      `${host} is no loopback address: a connector's port is for this machine alone`,
-      { host },
-    );
-  }
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => {
