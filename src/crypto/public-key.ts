@@ -26,6 +26,13 @@ export const COORDINATE_BYTES: Readonly<Record<CurveName, number>> = {
   'P-521': 66,
 };
 
+/** What COSE calls signatures by a key of each curve, and how they hash (RFC 9053 §2.1). */
+export const COSE_BY_CURVE = {
+  'P-256': { algorithm: 'ES256', hash: 'SHA-256' },
+  'P-384': { algorithm: 'ES384', hash: 'SHA-384' },
+  'P-521': { algorithm: 'ES512', hash: 'SHA-512' },
+} as const;
+
 const OID_EC = '1.2.840.10045.2.1';
 const OID_RSA = '1.2.840.113549.1.1.1';
 const CURVES: Readonly<Record<string, CurveName>> = {

@@ -109,12 +109,16 @@ function sorted(keys: Iterable<string>): string[] {
   return Array.from(keys).sort();
 }
 
-/** UTF-16 order is UTF-8 order except where surrogates are involved. */
-function byName(left: MapWrites, right: MapWrites): number {
-  if (SURROGATE.test(left.name) || SURROGATE.test(right.name)) {
-    return compareBytes(Buffer.from(left.name), Buffer.from(right.name));
+/** Byte order of table names: UTF-16's is UTF-8's except where surrogates are involved. */
+export function compareNames(left: string, right: string): number {
+  if (SURROGATE.test(left) || SURROGATE.test(right)) {
+    return compareBytes(Buffer.from(left), Buffer.from(right));
   }
-  return left.name < right.name ? -1 : left.name > right.name ? 1 : 0;
+  return left < right ? -1 : left > right ? 1 : 0;
+}
+
+function byName(left: MapWrites, right: MapWrites): number {
+  return compareNames(left.name, right.name);
 }
 
 const SURROGATE = /[\ud800-\udfff]/;

@@ -22,6 +22,8 @@ import {
 } from '../kv/write-set.ts';
 import type { LedgerSecret } from './secret.ts';
 
+export type { MapWrites } from '../kv/write-set.ts';
+
 export const ENTRY_VERSION = 1;
 /** Bytes before what `size` counts. */
 export const ENTRY_HEADER_BYTES = 8;

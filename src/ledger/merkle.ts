@@ -194,7 +194,12 @@ export class MerkleTree {
 
   /** The tree's row in a signature transaction (ledger-format.md §6.3). */
   serialise(): Buffer {
-    const first = this.flushedLeaves;
+    return this.serialiseFrom(this.flushedLeaves);
+  }
+
+  /** The same as it would be if `first` leaves were flushed, and no fewer are. */
+  serialiseFrom(first: number): Buffer {
+    invariant(first >= this.flushedLeaves && first < this.leaves, `leaf ${first} is held`);
     const subtrees = setBits(first);
     const count = this.leaves - first;
     const target = Buffer.allocUnsafe(16 + (count + subtrees.length) * HASH);

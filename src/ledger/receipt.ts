@@ -22,7 +22,7 @@ import {
   signatureStructure,
   VDS_CCF_LEDGER_SHA256,
 } from '../crypto/cose.ts';
-import { readPublicKey } from '../crypto/public-key.ts';
+import { COSE_BY_CURVE, readPublicKey } from '../crypto/public-key.ts';
 import type { HashName, Verifier } from '../crypto/verifier.ts';
 import {
   type Certificate,
@@ -377,9 +377,3 @@ class Judge {
     this.note('signature', good, `the signature ${whose}`);
   }
 }
-
-const COSE_BY_CURVE = {
-  'P-256': { algorithm: 'ES256', hash: 'SHA-256' },
-  'P-384': { algorithm: 'ES384', hash: 'SHA-384' },
-  'P-521': { algorithm: 'ES512', hash: 'SHA-512' },
-} as const;
