@@ -4,7 +4,7 @@
  * appears as the pages of its directory and the labels they number, never with its values.
  */
 import { invariant } from '../base/assert.ts';
-import { binaryTextOf, bytesOfBinaryText } from '../base/bytes.ts';
+import { binaryTextOf, bytesOfBinaryText, compareBytes, utf8 } from '../base/bytes.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { DIRECTORY_ROW_BYTES } from './directory.ts';
 import type { Store } from './store.ts';
@@ -33,7 +33,7 @@ export function imageOf(store: Store): readonly ImageTable[] {
   const ordinary = store.tableNames().map((name) => ({ name, archived: false }));
   const archived = store.archivedNames().map((name) => ({ name, archived: true }));
   return [...ordinary, ...archived]
-    .sort((left, right) => (left.name < right.name ? -1 : 1))
+    .sort((left, right) => compareBytes(utf8(left.name), utf8(right.name)))
     .map(({ name, archived }) =>
       archived ? directoryImage(store, name) : tableImage(store, name),
     )

@@ -176,9 +176,16 @@ export class Store {
 
 function applyToDirectory(directory: Directory, seqno: Seqno, map: MapWrites): void {
   invariant(map.removes.size === 0, 'rows of archived tables are never removed');
-  for (const [key, value] of map.writes) {
+  // In the ledger's own order: labels are numbered in the order in which they come, and a node that
+  // reads the entry back must give them the same numbers.
+  const inOrder = map.writes.size < 2 ? map.writes : [...map.writes].sort(byKey);
+  for (const [key, value] of inOrder) {
     directory.write(seqno, bytesOfBinaryText(key), decodeArchivedValue(value));
   }
+}
+
+function byKey(left: readonly [string, unknown], right: readonly [string, unknown]): number {
+  return left[0] < right[0] ? -1 : left[0] > right[0] ? 1 : 0;
 }
 
 class TableReader implements ReadTable {

@@ -62,6 +62,9 @@ function* decodeRows(name: string, blob: Buffer): Generator<ImageRow, void, void
     const key = blob.subarray(at + 8, at + 8 + keyLength);
     at += padded(8 + keyLength);
     const valueLength = readU64(blob, at) - 8;
+    if (valueLength < 0) {
+      throw new CodedError('BadImage', `a row of ${name} is no row at byte ${at}`, { name });
+    }
     const version = seqnoOf(readU64(blob, at + 8));
     at += 16;
     mustHold(padded(valueLength));

@@ -7,7 +7,7 @@
  * made is beyond any program.
  */
 import { constants, promises as fs } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Disk, DiskFile } from '../base/environment.ts';
 
 class DurableFile implements DiskFile {
@@ -58,6 +58,15 @@ class DurableFile implements DiskFile {
   }
 }
 
+async function syncFolder(path: string): Promise<void> {
+  const handle = await fs.open(path, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
 const OPEN_FLAGS = {
   read: constants.O_RDONLY,
   write: constants.O_RDWR,
@@ -73,7 +82,12 @@ export const durableDisk: Disk = {
       .sort();
   },
   async makeFolder(path) {
-    await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    // A folder's own name lies in the one above it: from the new ones up to the first old one.
+    for (let made = path; made.length >= first.length; made = dirname(made)) {
+      await syncFolder(dirname(made));
+    }
   },
   async exists(path) {
     return await fs.access(path).then(
@@ -93,14 +107,7 @@ export const durableDisk: Disk = {
   async remove(path) {
     await fs.unlink(path);
   },
-  async syncFolder(path) {
-    const handle = await fs.open(path, constants.O_RDONLY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  },
+  syncFolder,
 };
 
 /** Writes a small file so that it is either there, whole and durable, or not at all. */

@@ -22,11 +22,6 @@ export interface Identity {
   readonly indexKey: AeadKey;
 }
 
-/** Whether a service has ever been created in this folder. */
-export async function hasIdentity(sealed: SealedFolder): Promise<boolean> {
-  return await sealed.has(SERVICE_KEY);
-}
-
 /** Makes the keys of a new service and seals them; all are on stable storage when it resolves. */
 export async function createIdentity(sealed: SealedFolder, random: Random): Promise<Identity> {
   const nodeKey = SigningKey.generate('P-256');

@@ -12,8 +12,8 @@ export interface ScannedChunk {
   readonly start: Seqno;
   /** From its name; absent for an open chunk and for a complete one not yet renamed. */
   readonly end: Seqno | undefined;
-  /** Where its entries end, if it is complete. */
-  readonly tableAt: number | undefined;
+  /** Its first word: where the entries of a complete chunk end, 0 for an open one. */
+  readonly word: number;
 }
 
 /**
@@ -24,15 +24,16 @@ export async function scanLedger(disk: Disk, folder: string): Promise<readonly S
   const chunks: ScannedChunk[] = [];
   for (const name of await disk.list(folder)) {
     const parsed = parseChunkName(name);
-    if (parsed === undefined || parsed.ignored || parsed.recovery) {
+    const other = parsed?.ignored || parsed?.recovery || parsed?.committedPrefix;
+    if (parsed === undefined || other) {
       throw refused(
         folder,
         `${name} is not a chunk of this node's ledger; move it elsewhere and start again`,
       );
     }
-    const tableAt = await tableOffset(disk, `${folder}/${name}`, name, folder);
     const end = parsed.end === undefined ? undefined : seqnoOf(parsed.end);
-    chunks.push({ name, start: seqnoOf(parsed.start), end, tableAt });
+    const word = await firstWord(disk, folder, name, end !== undefined);
+    chunks.push({ name, start: seqnoOf(parsed.start), end, word });
   }
   chunks.sort((left, right) => left.start - right.start);
   checkOrder(folder, chunks);
@@ -46,7 +47,7 @@ function checkOrder(folder: string, chunks: readonly ScannedChunk[]): void {
       if (chunk.start === 1) return;
       throw refused(folder, `the chunk that begins with entry 1 is missing; restore it`);
     }
-    if (before.tableAt === undefined) {
+    if (before.word === 0) {
       throw refused(
         folder,
         `${before.name} is unfinished, yet ${chunk.name} follows it; restore the finished one`,
@@ -62,31 +63,33 @@ function checkOrder(folder: string, chunks: readonly ScannedChunk[]): void {
   });
 }
 
-/** The positions table's offset; undefined while the chunk is open. */
-async function tableOffset(
+/**
+ * A chunk's first word. That of a chunk with an end in its name must be possible; any other is
+ * judged with the entries.
+ */
+async function firstWord(
   disk: Disk,
-  path: string,
-  name: string,
   folder: string,
-): Promise<number | undefined> {
-  const file = await disk.open(path, 'read');
+  name: string,
+  isClosed: boolean,
+): Promise<number> {
+  const file = await disk.open(`${folder}/${name}`, 'read');
   try {
     const size = await file.size();
     const header = await file.read(0, CHUNK_HEADER_BYTES);
     if (header.length < CHUNK_HEADER_BYTES) {
-      if (name.includes('-')) throw refused(folder, `${name} is cut short; restore it`);
-      return undefined;
+      if (isClosed) throw refused(folder, `${name} is cut short; restore it`);
+      return 0;
     }
-    const tableAt = readU64(Buffer.from(header), 0);
-    if (tableAt === 0 && !name.includes('-')) return undefined;
-    if (tableAt < CHUNK_HEADER_BYTES || tableAt > size || (size - tableAt) % 4 !== 0) {
+    const word = readU64(Buffer.from(header), 0);
+    if (isClosed && (word < CHUNK_HEADER_BYTES || word > size)) {
       throw refused(
         folder,
-        `${name} is damaged: its first word says that its table is at byte ${tableAt} of ${size}. ` +
+        `${name} is damaged: its first word says that its table is at byte ${word} of ${size}. ` +
           'Nothing was changed; restore this file',
       );
     }
-    return tableAt;
+    return word;
   } finally {
     await file.close();
   }

@@ -2,7 +2,7 @@
  * What a node is told at its start, and the values that stand when it is told nothing.
  */
 import type { Application } from '../apps/interface.ts';
-import type { Clock, Disk, Random, Timers } from '../base/environment.ts';
+import type { Clock, Disk, LocalIndex, Random, Timers } from '../base/environment.ts';
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { SignatureKind } from './root-signing.ts';
@@ -60,6 +60,8 @@ export interface NodeDependencies {
   readonly timers: Timers;
   readonly random: Random;
   readonly log: NodeLog;
+  /** Opens the local index; LevelDB's unless a test has its own. */
+  readonly openIndex?: (folder: string) => Promise<LocalIndex>;
   /** Something that must not happen did, or the disk failed: the process should end. */
   readonly onFatal: (error: unknown) => void;
 }

@@ -11,18 +11,20 @@ import { equalBytes, hexOf, NO_BYTES } from '../base/bytes.ts';
 import type { Disk } from '../base/environment.ts';
 import { CodedError, isCoded, messageOf } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
+import { writeU64 } from '../base/words.ts';
 import { Store } from '../kv/store.ts';
 import type { MapWrites } from '../kv/write-set.ts';
-import { CHUNK_HEADER_BYTES } from '../ledger/chunk.ts';
+import { CHUNK_HEADER_BYTES, encodePositions } from '../ledger/chunk.ts';
 import type { ClosedChunk, OpenChunk } from '../ledger/chunk-store.ts';
 import { FLAG_CHUNK_AFTER, openEntry, type ParsedEntry, parseEntry } from '../ledger/entry.ts';
 import { LeafIndex } from '../ledger/leaf-index.ts';
 import { MerkleTree } from '../ledger/merkle.ts';
+import { type LedgerSecret, ledgerSecretOf } from '../ledger/secret.ts';
 import { type DatedSecret, SecretHistory } from '../ledger/secret-history.ts';
 import { parseSignature, type ReadSignature } from '../ledger/signature.ts';
 import { ViewHistory } from '../ledger/view-history.ts';
 import type { ScannedChunk } from './ledger-scan.ts';
-import { entryBeyond } from './torn-tail.ts';
+import { damageIn, isBeginning } from './torn-tail.ts';
 
 export interface ReplayRequest {
   readonly disk: Disk;
@@ -86,6 +88,19 @@ interface Place {
   readonly offset: number;
 }
 
+/** An entry that belongs here, with its private part once that is looked at. */
+interface SoundEntry {
+  readonly entry: ParsedEntry;
+  readonly privateMaps: readonly MapWrites[] | undefined;
+}
+
+/** What is to become of a chunk that has no end in its name. */
+interface OpenEnd {
+  readonly open: OpenChunk | undefined;
+  readonly openMustClose: boolean;
+  readonly tail: Tail | undefined;
+}
+
 class Replay {
   readonly #request: ReplayRequest;
   readonly #store: Store;
@@ -111,13 +126,14 @@ class Replay {
   }
 
   async run(): Promise<Replayed> {
-    let open: OpenChunk | undefined;
-    let openMustClose = false;
-    let tail: Tail | undefined;
-    for (const chunk of this.#request.chunks) {
-      const result = await this.#readChunk(chunk);
-      if (result === undefined) continue;
-      ({ open, openMustClose, tail } = result);
+    let last: OpenEnd = { open: undefined, openMustClose: false, tail: undefined };
+    for (const [at, chunk] of this.#request.chunks.entries()) {
+      const openEnd = await this.#readChunk(chunk);
+      if (openEnd === undefined) continue;
+      if (at + 1 < this.#request.chunks.length) {
+        throw damaged({ chunk, offset: 0 }, 'it is unfinished, yet another chunk follows it');
+      }
+      last = openEnd;
     }
     if (!this.#applying) throw new CheckpointMismatch();
     this.#rollBack();
@@ -130,22 +146,16 @@ class Replay {
       lastSigned: this.#lastSigned,
       lastSignature: this.#lastSignature,
       closed: this.#closed,
-      open,
-      openMustClose,
-      tail,
+      ...last,
       bytes: this.#bytes,
     };
   }
 
-  /** Reads one file; undefined for a closed chunk, else what is to become of an open one. */
-  async #readChunk(
-    chunk: ScannedChunk,
-  ): Promise<
-    { open: OpenChunk | undefined; openMustClose: boolean; tail: Tail | undefined } | undefined
-  > {
+  /** Reads one file; undefined for a complete chunk. */
+  async #readChunk(chunk: ScannedChunk): Promise<OpenEnd | undefined> {
     const bytes = await this.#load(chunk.name);
-    const complete = chunk.tableAt !== undefined;
-    const end = chunk.tableAt ?? bytes.length;
+    const isClosed = chunk.end !== undefined;
+    const end = isClosed ? chunk.word : bytes.length;
     this.#positions = [];
     this.#signedEnd = CHUNK_HEADER_BYTES;
     this.#signedCount = 0;
@@ -153,20 +163,21 @@ class Replay {
     let offset = CHUNK_HEADER_BYTES;
     while (offset < end) {
       const place: Place = { chunk, offset };
-      const entry = this.#parse(bytes.subarray(0, end), place, complete);
-      if (entry === undefined) break;
-      await this.#take(entry, place);
+      const sound = this.#soundEntry(bytes.subarray(0, end), place, isClosed);
+      if (sound === undefined) break;
+      const { entry } = sound;
+      await this.#take(sound, place);
       this.#positions.push(offset);
       offset += entry.bytes.length;
       if (this.#lastSigned?.seqno === entry.seqno) this.#noteSigned(offset, entry.flags);
     }
     this.#bytes += offset;
     this.#request.onProgress?.(this.#leaves.newest, this.#bytes);
-    if (complete) {
-      this.#checkComplete(chunk);
+    if (isClosed) {
+      this.#checkClosed(chunk, bytes);
       return undefined;
     }
-    return this.#openChunk(chunk, bytes.length);
+    return this.#openEnd(chunk, bytes);
   }
 
   #noteSigned(end: number, flags: number): void {
@@ -175,67 +186,114 @@ class Replay {
     this.#signedFlags = flags;
   }
 
-  #checkComplete(chunk: ScannedChunk): void {
+  #checkClosed(chunk: ScannedChunk, bytes: Buffer): void {
     const last = seqnoOf(this.#leaves.newest);
-    const place = { chunk, offset: chunk.tableAt ?? 0 };
-    if (chunk.end !== undefined && last !== chunk.end) {
+    const place = { chunk, offset: chunk.word };
+    if (last !== chunk.end) {
       throw damaged(place, `it ends at entry ${last}, but its name says ${chunk.end}`);
     }
     if (this.#lastSigned?.seqno !== last) {
       throw damaged(place, 'a closed chunk ends with a signature, and this one does not');
     }
+    if (!bytes.subarray(chunk.word).equals(encodePositions(this.#positions))) {
+      throw damaged(place, 'its table does not say where its entries are');
+    }
     this.#closed.push({ name: chunk.name, start: chunk.start, end: last });
   }
 
-  #openChunk(
-    chunk: ScannedChunk,
-    length: number,
-  ): { open: OpenChunk | undefined; openMustClose: boolean; tail: Tail | undefined } {
+  #openEnd(chunk: ScannedChunk, bytes: Buffer): OpenEnd | undefined {
     const kept = this.#positions.slice(0, this.#signedCount);
-    const open =
-      kept.length === 0
-        ? undefined
-        : { name: chunk.name, start: chunk.start, positions: kept, length: this.#signedEnd };
     const openMustClose = (this.#signedFlags & FLAG_CHUNK_AFTER) !== 0;
-    const from = open === undefined ? 0 : this.#signedEnd;
-    const tail: Tail | undefined =
-      from === length
-        ? undefined
-        : {
-            file: chunk.name,
-            offset: from,
-            bytes: length - from,
-            entries: this.#positions.length - kept.length,
-          };
+    if (chunk.word !== 0 && this.#isComplete(chunk, bytes)) {
+      const end = seqnoOf(this.#leaves.newest);
+      this.#closed.push({ name: chunk.name, start: chunk.start, end });
+      return undefined;
+    }
+    if (kept.length === 0) {
+      // Nothing in it counts, so it makes way for a chunk of the same name: even an empty file.
+      const entries = this.#positions.length;
+      const tail = { file: chunk.name, offset: 0, bytes: bytes.length, entries };
+      return { open: undefined, openMustClose: false, tail };
+    }
+    const { name, start } = chunk;
+    const open = { name, start, positions: kept, length: this.#signedEnd };
+    const left = bytes.length - this.#signedEnd;
+    const entries = this.#positions.length - kept.length;
+    const tail =
+      left === 0 ? undefined : { file: name, offset: this.#signedEnd, bytes: left, entries };
     return { open, openMustClose, tail };
   }
 
+  /**
+   * Whether a chunk whose first word is set has its table where the word says; false if the crash
+   * came while the word was written, so that it must be written again.
+   */
+  #isComplete(chunk: ScannedChunk, bytes: Buffer): boolean {
+    const hasTable =
+      (this.#signedFlags & FLAG_CHUNK_AFTER) !== 0 &&
+      this.#positions.length === this.#signedCount &&
+      bytes.subarray(this.#signedEnd).equals(encodePositions(this.#positions));
+    if (hasTable && chunk.word === this.#signedEnd) return true;
+    const word = Buffer.alloc(CHUNK_HEADER_BYTES);
+    writeU64(word, this.#signedEnd, 0);
+    if (hasTable && isBeginning(bytes.subarray(0, CHUNK_HEADER_BYTES), word)) return false;
+    throw damaged(
+      { chunk, offset: 0 },
+      `its first word says that its table is at byte ${chunk.word}, but its signed entries end at ` +
+        `${this.#signedEnd}`,
+    );
+  }
+
   /** The entry at a place, or undefined where an open chunk's torn tail begins. */
-  #parse(bytes: Buffer, place: Place, complete: boolean): ParsedEntry | undefined {
+  #soundEntry(bytes: Buffer, place: Place, isClosed: boolean): SoundEntry | undefined {
     const { offset } = place;
     const expected = seqnoAfter(seqnoOf(this.#leaves.newest));
     let why: string;
     try {
       const entry = parseEntry(bytes, offset);
-      if (entry.seqno === expected && entry.view >= this.#views.lastView) return entry;
+      if (entry.seqno === expected && entry.view >= this.#views.lastView) {
+        const secret = this.#secretOf(entry);
+        return { entry, privateMaps: this.#applying ? openEntry(entry, secret) : undefined };
+      }
       why = `it holds entry ${entry.view}.${entry.seqno} where ${expected} comes next`;
     } catch (error) {
-      if (!isCoded(error)) throw error;
+      if (!isCoded(error) || error.code === 'NotSealed') throw error;
       why = messageOf(error);
     }
-    if (complete) throw damaged(place, why);
-    const later = entryBeyond(bytes, offset, expected, this.#secrets);
-    if (later !== undefined) {
-      throw damaged(
-        place,
-        `${why}; yet entry ${later.view}.${later.seqno} stands whole at byte ${later.offset}, so ` +
-          'this is not the torn end of an interrupted write',
-      );
-    }
+    if (isClosed) throw damaged(place, why);
+    const signedTo = this.#positions.length === this.#signedCount && this.#signedCount > 0;
+    const mustClose = signedTo && (this.#signedFlags & FLAG_CHUNK_AFTER) !== 0;
+    const damage = damageIn({
+      bytes,
+      offset,
+      expected,
+      secrets: (seqno) =>
+        this.#request.secrets
+          .filter(({ from }) => from <= seqno)
+          .map((secret) => ledgerSecretOf(secret.bytes)),
+      table: mustClose ? encodePositions(this.#positions) : undefined,
+    });
+    if (damage !== undefined) throw damaged(place, `${why}; ${damage}`);
     return undefined;
   }
 
-  async #take(entry: ParsedEntry, place: Place): Promise<void> {
+  /** The secret that seals an entry: one made for just this place, or the one before. */
+  #secretOf(entry: ParsedEntry): LedgerSecret {
+    const own = this.#request.secrets.find(
+      ({ from, view }) => from === entry.seqno && view === entry.view,
+    );
+    if (own !== undefined) return ledgerSecretOf(own.bytes);
+    const secret = this.#secrets.at(seqnoOf(entry.seqno));
+    if (secret !== undefined) return secret;
+    throw new CodedError(
+      'NotSealed',
+      `the ledger secret of entry ${entry.view}.${entry.seqno} is not among the sealed ones. ` +
+        'Restore the sealed files, or join as a new node',
+      { seqno: entry.seqno },
+    );
+  }
+
+  async #take({ entry, privateMaps }: SoundEntry, place: Place): Promise<void> {
     const seqno = seqnoOf(entry.seqno);
     this.#views.note(viewOf(entry.view), seqno);
     for (const secret of this.#request.secrets) {
@@ -254,8 +312,14 @@ class Replay {
       this.#leaves.noteSignature(this.#lastSignature?.cose !== undefined);
       this.#tree.flushTo(seqno);
     }
-    if (this.#applying) this.#apply(entry, place, isSignature ? signatureMaps : undefined);
-    else await this.#meetCheckpoint(seqno, place);
+    if (privateMaps === undefined) await this.#meetCheckpoint(seqno, place);
+    else if (isSignature) {
+      this.#store.apply(seqno, []);
+      this.#store.commit(seqno, signatureMaps.map(detached));
+    } else {
+      const maps = this.#within(place, () => [...entry.publicMaps, ...privateMaps]);
+      this.#store.apply(seqno, maps.map(detached));
+    }
   }
 
   #checkSignature(entry: ParsedEntry, place: Place, maps: readonly MapWrites[]): void {
@@ -279,20 +343,6 @@ class Replay {
     }
     this.#lastSignature = signature;
     this.#lastSigned = { view: viewOf(entry.view), seqno: seqnoOf(entry.seqno) };
-  }
-
-  #apply(entry: ParsedEntry, place: Place, signature: readonly MapWrites[] | undefined): void {
-    const seqno = seqnoOf(entry.seqno);
-    if (signature !== undefined) {
-      this.#store.apply(seqno, []);
-      this.#store.commit(seqno, signature.map(detached));
-      return;
-    }
-    const secret = this.#secrets.at(seqno);
-    if (secret === undefined)
-      throw damaged(place, `the ledger secret of entry ${seqno} is missing`);
-    const maps = this.#within(place, () => [...entry.publicMaps, ...openEntry(entry, secret)]);
-    this.#store.apply(seqno, maps.map(detached));
   }
 
   async #meetCheckpoint(seqno: Seqno, place: Place): Promise<void> {

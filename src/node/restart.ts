@@ -162,8 +162,8 @@ async function readBack(
       log.progress(`reading the ledger back (${entries} entries)`, bytes, undefined, 'B');
     },
   });
-  const kept = replayed.lastSigned?.seqno ?? 0;
-  if (head !== undefined && kept < head.seqno) {
+  const kept = replayed.lastSigned?.seqno;
+  if (head !== undefined && kept !== undefined && kept < head.seqno) {
     throw new CodedError(
       'LedgerShortened',
       `the ledger in ${folders.ledger} ends at entry ${kept}, but this node has committed entry ` +

@@ -8,7 +8,7 @@ import { seqnoOf, viewOf } from '../base/ids.ts';
 import type { DatedSecret } from '../ledger/secret-history.ts';
 import { writeDurably } from './durable-disk.ts';
 
-const ENDING = '.sealed';
+export const SEALED_ENDING = '.sealed';
 const SECRET_NAME = /^ledger-secret-(\d+)\.(\d+)$/;
 
 export class SealedFolder {
@@ -26,8 +26,8 @@ export class SealedFolder {
   async names(): Promise<readonly string[]> {
     const names = await this.#disk.list(this.#folder);
     return names
-      .filter((name) => name.endsWith(ENDING))
-      .map((name) => name.slice(0, -ENDING.length));
+      .filter((name) => name.endsWith(SEALED_ENDING))
+      .map((name) => name.slice(0, -SEALED_ENDING.length));
   }
 
   async has(name: string): Promise<boolean> {
@@ -40,7 +40,7 @@ export class SealedFolder {
       throw new CodedError('AlreadySealed', `${this.#path(name)} is there already`, { name });
     }
     const sealed = await this.#sealer.seal(name, secret);
-    await writeDurably(this.#disk, this.#folder, `${name}${ENDING}`, sealed);
+    await writeDurably(this.#disk, this.#folder, `${name}${SEALED_ENDING}`, sealed);
   }
 
   /** Opens a secret; throws `SealBroken`, or `NotSealed` when there is none of that name. */
@@ -61,10 +61,6 @@ export class SealedFolder {
     }
   }
 
-  async remove(name: string): Promise<void> {
-    await this.#disk.remove(this.#path(name));
-  }
-
   async putLedgerSecret(secret: DatedSecret): Promise<void> {
     await this.put(`ledger-secret-${secret.view}.${secret.from}`, secret.bytes);
   }
@@ -83,6 +79,6 @@ export class SealedFolder {
   }
 
   #path(name: string): string {
-    return `${this.#folder}/${name}${ENDING}`;
+    return `${this.#folder}/${name}${SEALED_ENDING}`;
   }
 }

@@ -6,7 +6,6 @@ import type { LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
-import { hasIdentity } from './identity.ts';
 import { openLevelIndex } from './level-index.ts';
 import { beginLedger, OPENED_MARK } from './new-service.ts';
 import { describeNode, SERVICE_CERTIFICATE_DAYS } from './node-certificates.ts';
@@ -14,7 +13,7 @@ import { foldersOf, makeFolders, type NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import { reopenLedger } from './restart.ts';
 import { RunningNode } from './running-node.ts';
-import { SealedFolder } from './sealed-folder.ts';
+import { SEALED_ENDING, SealedFolder } from './sealed-folder.ts';
 import { moveAside } from './tail-cut.ts';
 import { virtualSealer } from './virtual-sealer.ts';
 
@@ -38,7 +37,7 @@ export async function startNode(
   const { disk, random, log } = dependencies;
   const folders = foldersOf(options.folder);
   await makeFolders(disk, folders);
-  const index = await openLevelIndex(folders.index);
+  const index = await (dependencies.openIndex ?? openLevelIndex)(folders.index);
   try {
     const sealer = await virtualSealer(disk, folders.sealed, random);
     log.warn(
@@ -66,13 +65,16 @@ async function restarted(
   sealed: SealedFolder,
   index: LocalIndex,
 ): Promise<RunningNode | undefined> {
-  if (!(await hasIdentity(sealed))) return undefined;
-  const wasOpened = await sealed.has(OPENED_MARK);
-  const reopened = wasOpened
-    ? await reopenLedger(options, dependencies, folders, sealed, index, nodeVerifier)
-    : undefined;
+  if (!(await sealed.has(OPENED_MARK))) return undefined;
+  const reopened = await reopenLedger(
+    options,
+    dependencies,
+    folders,
+    sealed,
+    index,
+    nodeVerifier,
+  );
   if (reopened === undefined) {
-    if (!wasOpened) return undefined;
     throw new CodedError(
       'LedgerMissing',
       `${folders.ledger} holds no signed entry, yet this node has opened a service. Restore its ` +
@@ -134,5 +136,12 @@ async function clearUnsigned(
   for (const name of chunks) {
     await moveAside(disk, join(folders.ledger, name), join(folders.aside, name));
   }
-  for (const name of names) await sealed.remove(name);
+  // The keys go last: chunks without any are taken for those of another node.
+  await disk.syncFolder(folders.aside);
+  await disk.syncFolder(folders.ledger);
+  for (const file of names.map((name) => `${name}${SEALED_ENDING}`)) {
+    await moveAside(disk, join(folders.sealed, file), join(folders.aside, file));
+  }
+  await disk.syncFolder(folders.aside);
+  await disk.syncFolder(folders.sealed);
 }

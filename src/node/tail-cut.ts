@@ -4,7 +4,6 @@
  * harmless by the replay; nothing is thrown away.
  */
 import type { Disk } from '../base/environment.ts';
-import { seqnoAfter } from '../base/ids.ts';
 import { formatChunkName } from '../ledger/chunk.ts';
 import type { ClosedChunk } from '../ledger/chunk-store.ts';
 import type { NodeLog } from './node-options.ts';
@@ -23,6 +22,7 @@ export async function cutTail(
   const copy = `${aside}/${tail.file}.from-byte-${tail.offset}`;
   if (tail.offset === 0) {
     await moveAside(disk, path, copy);
+    await disk.syncFolder(aside);
   } else {
     const file = await disk.open(path, 'write');
     try {
@@ -63,11 +63,6 @@ export async function nameClosedChunks(
     await disk.syncFolder(folder);
   }
   return named;
-}
-
-/** The seqno that comes after everything a replay kept. */
-export function nextSeqno({ lastSigned }: Replayed): number {
-  return lastSigned === undefined ? 1 : seqnoAfter(lastSigned.seqno);
 }
 
 /** Moves a file, replacing one that is there. */

@@ -13,6 +13,7 @@ import {
   sealGcm,
 } from '../crypto/aead.ts';
 import { writeDurably } from './durable-disk.ts';
+import { SEALED_ENDING } from './sealed-folder.ts';
 
 const KEY_FILE = 'INSECURE-virtual-sealing.key';
 
@@ -24,6 +25,14 @@ export async function virtualSealer(
 ): Promise<Sealer> {
   const path = `${folder}/${KEY_FILE}`;
   if (!(await disk.exists(path))) {
+    if ((await disk.list(folder)).some((name) => name.endsWith(SEALED_ENDING))) {
+      throw new CodedError(
+        'NotSealed',
+        `${path} is missing, and nothing in that folder unseals without it. Restore it, or join as ` +
+          'a new node',
+        { path },
+      );
+    }
     await writeDurably(disk, folder, KEY_FILE, random.bytes(GCM_KEY_BYTES));
   }
   const file = await disk.open(path, 'read');

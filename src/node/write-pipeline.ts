@@ -90,7 +90,7 @@ export class WritePipeline {
   #bytesInChunk: number;
   #waiters: Waiter[] = [];
   #round: 'idle' | 'due' | 'running' = 'idle';
-  #dualDue = true;
+  #dualDue: boolean;
   #cancelDelay: (() => void) | undefined;
   #cancelDualDelay: (() => void) | undefined;
   #failure: CodedError | undefined;
@@ -101,6 +101,7 @@ export class WritePipeline {
     this.#options = options;
     this.#deps = dependencies;
     this.#next = seqnoAfter(dependencies.store.newest);
+    this.#dualDue = options.kind !== 'raw';
     this.#bytesInChunk = dependencies.chunks.openBytes;
   }
 
@@ -122,7 +123,7 @@ export class WritePipeline {
     this.#next = seqnoAfter(seqno);
     this.#deps.store.apply(seqno, writeSet);
     this.#unsigned += 1;
-    this.#unsignedByService += 1;
+    if (this.#options.kind !== 'raw') this.#unsignedByService += 1;
     if (this.#behind === undefined) this.#append(sealed);
     else this.#behind.push(sealed);
     this.#schedule();
