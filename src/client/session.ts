@@ -33,6 +33,9 @@ export interface ExchangeFailure {
   readonly mayHaveActed: boolean;
 }
 
+/** Up to here head and body go out in one write, one TLS record and one packet. */
+const ONE_WRITE_BYTES_MAX = 16 * 1024;
+
 export class Session {
   readonly #socket: TLSSocket;
   readonly #host: string;
@@ -104,14 +107,15 @@ export class Session {
         body.length > 0 || method !== 'GET' ? `content-length: ${body.length}\r\n` : '';
       const host = `host: ${this.#host}\r\n`;
       const head = `${method} ${target} HTTP/1.1\r\n${host}${headerLines}${length}\r\n`;
-      if (body.length === 0) {
+      if (body.length > ONE_WRITE_BYTES_MAX) {
         this.#socket.write(head, 'latin1');
+        this.#socket.write(body);
         return;
       }
-      this.#socket.cork();
-      this.#socket.write(head, 'latin1');
-      this.#socket.write(body);
-      this.#socket.uncork();
+      const bytes = Buffer.allocUnsafe(head.length + body.length);
+      bytes.write(head, 0, 'latin1');
+      body.copy(bytes, head.length);
+      this.#socket.write(bytes);
     });
   }
 

@@ -24,6 +24,8 @@ export interface HandlerOptions {
 }
 
 const NO_BODY = Buffer.alloc(0);
+/** Up to here an answer goes out in one write. */
+const ONE_WRITE_BYTES_MAX = 16 * 1024;
 
 export class RequestHandler {
   readonly #options: HandlerOptions;
@@ -124,7 +126,9 @@ export class RequestHandler {
     );
     keepSilently(response);
     response.writeHead(status, [...relayed, ...crossOrigin]);
-    response.end(body);
+    // Node sends a head together with a body that is a string, and apart from one that is bytes.
+    if (body.length > ONE_WRITE_BYTES_MAX) response.end(body);
+    else response.end(body.toString('latin1'), 'latin1');
   }
 }
 

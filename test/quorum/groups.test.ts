@@ -77,6 +77,18 @@ describe('a privacy group', () => {
   });
 
   test.each([
+    ['a stranger', (_: Keys) => STRANGER, 403, 'does not belong to this privacy group'],
+    ['another organisation', (k: Keys) => k.two, 404, 'Public key'],
+  ])('is not deleted in the name of %s', (_, from, status, sentence) => {
+    const { first, one, two } = network();
+    const { privacyGroupId } = jsonIn(create(first, { addresses: [one, two] }));
+    const body = { privacyGroupId, from: from({ one, two }) };
+    const response = first.post('/deletePrivacyGroup', body, JSON_TYPE);
+    expect(response.status).toBe(status);
+    expect(textIn(response)).toContain(sentence);
+  });
+
+  test.each([
     ['/groups/nonsense', 400],
     ['/groups/legacy', 200],
     ['/groups/resident', 503],

@@ -68,8 +68,9 @@ export interface Dispatch {
 
 /** Encrypts a payload under a fresh master key. */
 export function sealFresh(random: Random, payload: Uint8Array): Content {
-  const masterKey = random.bytes(PAYLOAD_SECRET_BYTES);
-  const nonce = random.bytes(PAYLOAD_NONCE_BYTES);
+  const fresh = random.bytes(PAYLOAD_SECRET_BYTES + PAYLOAD_NONCE_BYTES);
+  const masterKey = fresh.subarray(0, PAYLOAD_SECRET_BYTES);
+  const nonce = fresh.subarray(PAYLOAD_SECRET_BYTES);
   const ciphertext = sealPayload(masterKey, nonce, payload);
   return { payload, sealed: { ciphertext, nonce, masterKey } };
 }

@@ -31,8 +31,8 @@ async function exchange(
 ): Promise<Answer> {
   const host = target.startsWith('unix:') ? 'c' : new URL(target).host;
   const answered = everything(socket);
-  socket.write(headOf(request, host), 'latin1');
-  socket.write(request.body);
+  // In one piece: who refuses the head may have hung up before a second one.
+  socket.write(Buffer.concat([Buffer.from(headOf(request, host), 'latin1'), request.body]));
   return parse(await answered);
 }
 

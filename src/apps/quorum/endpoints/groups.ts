@@ -105,16 +105,13 @@ export function groupRoutes(random: Random): readonly Route[] {
         const caller = callerOf(request, view);
         const from = namedSender(body, caller);
         const id = groupIdIn(body);
-        groupOf(view, caller, id);
+        requireMember(groupOf(view, caller, id), from);
         if (!owns(caller, from)) throw refuseForeignKey(from);
         return {
           kind: 'write',
           apply: (tx) => {
             const group = groupOf(tx, caller, id);
             if (group.type !== 'PANTHEON') throw groupNotFound(id);
-            if (!includes(group.members, from)) {
-              throw refuseWith(403, 'Sender of request does not belong to this privacy group');
-            }
             deleteGroup(tx, group);
             return json(200, JSON_TYPE, base64Of(id));
           },
@@ -145,6 +142,11 @@ export function groupRoutes(random: Random): readonly Route[] {
       },
     },
   ];
+}
+
+function requireMember(group: PrivacyGroup, from: Buffer): void {
+  if (includes(group.members, from)) return;
+  throw refuseWith(403, 'Sender of request does not belong to this privacy group');
 }
 
 function addressesOf(body: Body): readonly Buffer[] {

@@ -217,8 +217,11 @@ export function standardOrder(sender: Buffer, to: readonly Buffer[]): Order {
   };
 }
 
-/** The recipients of the `c11n-to` header; blanks around its commas are passed over. */
+/**
+ * The recipients of the `c11n-to` header. Blanks around its commas are passed over, and so is a comma
+ * at its end.
+ */
 export function recipientHeader(request: AppRequest): readonly Buffer[] {
-  const header = request.header('c11n-to')?.trim() ?? '';
+  const header = request.header('c11n-to')?.replace(/[\s,]+$/, '') ?? '';
   return header === '' ? [] : recipientsOf(header.split(',').map((key) => key.trim()));
 }

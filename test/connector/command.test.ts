@@ -1,0 +1,120 @@
+/** `concordat connector`: flags, configuration file, what it says, and its refusals. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { CommandIo } from '../../src/cli/command.ts';
+import { command } from '../../src/cli/connector.ts';
+import { startTlsService, type TlsService } from '../support/tls-service.ts';
+
+let service: TlsService;
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'command-'));
+  service = await startTlsService((_, reply) => reply.end("I'm up!"));
+  writeFileSync(join(folder, 'service.pem'), service.certificate);
+  writeFileSync(join(folder, 'organisation.pem'), service.client.certificate);
+  writeFileSync(join(folder, 'organisation.key'), service.client.key);
+});
+
+afterAll(async () => {
+  await service.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function settings(more: Readonly<Record<string, unknown>> = {}): string {
+  const path = join(folder, 'connector.json');
+  const required = {
+    service: [service.url],
+    serviceCertificate: 'service.pem',
+    certificate: 'organisation.pem',
+    key: 'organisation.key',
+  };
+  writeFileSync(path, JSON.stringify({ ...required, ...more }));
+  return path;
+}
+
+interface Spoken {
+  readonly lines: string[];
+  readonly stop: () => void;
+  readonly io: CommandIo;
+}
+
+function listener(whenReady: (line: string) => void = () => undefined): Spoken {
+  const lines: string[] = [];
+  const stopping = new AbortController();
+  const io: CommandIo = {
+    out: (line) => {
+      lines.push(line);
+      whenReady(line);
+    },
+    err: (line) => lines.push(line),
+    progress: () => undefined,
+    isTty: false,
+    signal: stopping.signal,
+  };
+  return { lines, io, stop: () => stopping.abort() };
+}
+
+describe('concordat connector', () => {
+  test('serves what its configuration says, until it is told to stop', async () => {
+    const config = settings({
+      socket: 's/tm.ipc',
+      socketMode: '660',
+      port: 0,
+      thirdPartyPort: 0,
+    });
+    const ready = Promise.withResolvers<string>();
+    const spoken = listener(ready.resolve);
+    const running = command.run(['--config', config, '--json'], spoken.io);
+    const said = JSON.parse(await ready.promise) as {
+      transactionManager: { url: string; socket: string };
+      thirdParty: { url: string };
+    };
+    expect(said.transactionManager.socket).toBe(join(folder, 's/tm.ipc'));
+    for (const { url } of [said.transactionManager, said.thirdParty]) {
+      expect(await (await fetch(`${url}/upcheck`)).text()).toBe("I'm up!");
+    }
+    spoken.stop();
+    expect(await running).toBe(0);
+    await expect(fetch(`${said.thirdParty.url}/upcheck`)).rejects.toThrow();
+  });
+
+  test('takes flags, which win over the file', async () => {
+    const ready = Promise.withResolvers<string>();
+    const spoken = listener(ready.resolve);
+    const args = ['--config', settings({ port: 1 }), '--port', '0', '--allow-host', 'a'];
+    const running = command.run(args, spoken.io);
+    expect(await ready.promise).toMatch(/^transaction manager {2}http:\/\/127\.0\.0\.1:\d+$/);
+    spoken.stop();
+    expect(await running).toBe(0);
+  });
+
+  test.each([
+    [['--port', '0'], '--service is missing'],
+    [['--service', 'https://x:1', '--port', '0'], '--service-certificate is missing'],
+    [['--nonsense'], '--nonsense'],
+    [['CONFIG'], 'needs a socket or a port'],
+    [['CONFIG', '--port', '70000'], '"70000" is no port'],
+    [['CONFIG', '--socket', '/x', '--socket-mode', '9'], '"9" is no file mode'],
+    [['CONFIG', '--port', '0', '--host', '0.0.0.0'], 'no loopback address'],
+    [['CONFIG', '--port', '0', '--service', 'http://x'], 'is no address of a node'],
+    [['CONFIG', '--port', '0', '--key', '/nowhere/x.pem'], 'cannot be read'],
+    [['CONFIG', '--port', '0', '--certificate', 'CONFIG'], 'holds no PEM'],
+    [['--config', '/nowhere/connector.json'], 'cannot be read'],
+  ])('%j: %s', async (args, sentence) => {
+    const config = settings();
+    const given = args.flatMap((arg, index) => {
+      if (arg !== 'CONFIG') return [arg];
+      return index === 0 ? ['--config', config] : [config];
+    });
+    await expect(command.run(given, listener().io)).rejects.toThrow(sentence);
+  });
+
+  test('a setting that is none is named, with those there are', async () => {
+    const config = settings({ sokcet: 'x' });
+    const running = command.run(['--config', config], listener().io);
+    await expect(running).rejects.toThrow(/"sokcet" is no setting .* socket,/);
+  });
+});
