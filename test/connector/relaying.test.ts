@@ -66,7 +66,7 @@ describe('what goes through', () => {
     ]);
   });
 
-  test('method, body and the headers of the request; the certificate of the organisation', async () => {
+  test('method, body, headers, and the certificate of the organisation', async () => {
     await ask(connector.url, '/send', {
       method: 'POST',
       headers: { 'Content-Type': 'application/x', 'c11n-to': 'a,b', Accept: 'application/y' },

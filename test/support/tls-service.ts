@@ -1,6 +1,6 @@
 /**
- * A stand-in for the service: an HTTPS server with a certificate of its own authority that answers as
- * a test tells it to, and remembers what it was asked.
+ * A stand-in for the service: an HTTPS server with a certificate of its own authority that
+ * answers as a test tells it to, and remembers what it was asked.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';

@@ -218,8 +218,8 @@ export function standardOrder(sender: Buffer, to: readonly Buffer[]): Order {
 }
 
 /**
- * The recipients of the `c11n-to` header. Blanks around its commas are passed over, and so is a comma
- * at its end.
+ * The recipients of the `c11n-to` header. Blanks around its commas are passed over, and so is a
+ * comma at its end.
  */
 export function recipientHeader(request: AppRequest): readonly Buffer[] {
   const header = request.header('c11n-to')?.replace(/[\s,]+$/, '') ?? '';
