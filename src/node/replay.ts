@@ -285,6 +285,12 @@ class Replay {
     if (own !== undefined) return ledgerSecretOf(own.bytes);
     const secret = this.#secrets.at(seqnoOf(entry.seqno));
     if (secret !== undefined) return secret;
+    if (this.#request.secrets.some(({ from }) => from === entry.seqno)) {
+      throw new CodedError(
+        'SealBroken',
+        `no secret was made for entry ${entry.view}.${entry.seqno}`,
+      );
+    }
     throw new CodedError(
       'NotSealed',
       `the ledger secret of entry ${entry.view}.${entry.seqno} is not among the sealed ones. ` +
