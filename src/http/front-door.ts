@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Application, RequestError } from '../apps/interface.ts';
 import type { Clock, Timers } from '../base/environment.ts';
@@ -88,6 +89,8 @@ class HttpsFrontDoor implements FrontDoor {
   readonly #sessions: SessionTable<Exchange>;
   readonly #dispatcher: Dispatcher;
   readonly #server: Server;
+  /** Beneath TLS, so that unfinished handshakes are among them. */
+  readonly #connections = new Set<Socket>();
 
   constructor(options: FrontDoorOptions, dependencies: FrontDoorDependencies) {
     const { backend, applications, clock, timers, tls, onFault } = dependencies;
@@ -152,7 +155,9 @@ class HttpsFrontDoor implements FrontDoor {
     return new Promise((resolve) => {
       const cancel = this.#timers.after(
         this.#options.closeMsMax ?? REQUEST_WAIT_MS_MAX + SESSION_LINGER_MS_MAX,
-        () => this.#server.closeAllConnections(),
+        () => {
+          for (const connection of this.#connections) connection.destroy();
+        },
       );
       this.#server.close(() => {
         cancel();
@@ -202,6 +207,10 @@ class HttpsFrontDoor implements FrontDoor {
     server.on('drop', () => {
       this.#counters.dropped += 1;
     });
+    server.on('connection', (connection) => {
+      this.#connections.add(connection);
+      connection.on('close', () => this.#connections.delete(connection));
+    });
     server.on('secureConnection', (socket) => this.#onConnection(socket));
     server.on('tlsClientError', () => {
       this.#counters.handshakesFailed += 1;
@@ -235,9 +244,14 @@ class HttpsFrontDoor implements FrontDoor {
   }
 
   /** The parser gave up on this connection: nothing after this point can be understood. */
-  #onClientError(error: ParserError, socket: Socket | NodeJS.WritableStream): void {
+  #onClientError(error: ParserError, socket: Duplex): void {
     const session = this.#sessions.of(socket);
-    if (session === undefined || session.ended || session.lastWords !== undefined) return;
+    if (session === undefined) {
+      // A handshake that failed or took too long.
+      socket.destroy();
+      return;
+    }
+    if (session.ended || session.lastWords !== undefined) return;
     if (error.code === 'ECONNRESET' || !session.socket.writable) {
       session.socket.destroy();
       return;

@@ -1,0 +1,182 @@
+// Sessions: requests in order and one at a time, what a session was shown, certificates that are
+// exchanged under it, and how the door is closed.
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { testIdentity } from './certificates.ts';
+import { askOnce, codeOf, jsonOf, RawClient } from './client.ts';
+import { type House, openHouse } from './house.ts';
+
+const post = (id: number): string => {
+  const body = `{"id":${id},"msg":"message ${id}"}`;
+  return `POST /app/log/private HTTP/1.1\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+};
+const get = (id: number): string => `GET /app/log/private?id=${id} HTTP/1.1\r\n\r\n`;
+
+let house: House;
+
+beforeEach(async () => {
+  house = await openHouse({ service: { commitsAtOnce: false }, lingerMsMax: 300, sweepMs: 50 });
+});
+
+afterEach(() => house.close());
+
+/** Something that holds every run until it is let go. */
+function gate(): () => void {
+  let letGo = (): void => undefined;
+  house.service.gate = new Promise((resolve) => {
+    letGo = () => {
+      house.service.gate = undefined;
+      resolve();
+    };
+  });
+  return letGo;
+}
+
+async function until(what: () => boolean): Promise<void> {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe('pipelined requests', () => {
+  test('are executed one after another and answered in order', async () => {
+    const client = await RawClient.connect(house, house.user);
+    const ids = Array.from({ length: 100 }, (_, index) => index);
+    client.send(ids.map((id) => post(id) + get(id)).join(''));
+    for (const id of ids) {
+      expect((await client.reply()).body.toString()).toBe('true');
+      expect(jsonOf(await client.reply())).toEqual({ msg: `message ${id}` });
+    }
+    client.close();
+  });
+
+  test('a quick one waits for the slow one before it', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(`${get(1)}GET /app/commit HTTP/1.1\r\n\r\n`);
+    await until(() => house.service.runs.length === 1);
+    letGo();
+    expect(codeOf(await client.reply())).toBe('ResourceNotFound');
+    expect((await client.reply()).status).toBe(200);
+    client.close();
+  });
+
+  test('that came in whole are answered before what follows is called unparsable', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(`${post(1)}${get(1)}\u0001\u0002 is not HTTP\r\n\r\n`);
+    await until(() => house.service.runs.length === 1);
+    letGo();
+    expect((await client.reply()).status).toBe(200);
+    expect(jsonOf(await client.reply())).toEqual({ msg: 'message 1' });
+    expect((await client.reply()).status).toBe(400);
+    await client.closed();
+  });
+
+  test('beyond the bound are not taken in: those before are answered, then 503', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(get(1).repeat(20_000));
+    await until(() => house.service.runs.length === 1);
+    letGo();
+    for (let at = 0; at < 257; at += 1) expect((await client.reply()).status).toBe(400);
+    const last = await client.reply();
+    expect([last.status, codeOf(last)]).toEqual([503, 'TooManyPendingRequests']);
+    await client.closed();
+    expect(house.service.runs).toHaveLength(257);
+  });
+
+  test('a client that hangs up leaves nothing behind', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(post(1) + post(2));
+    await until(() => house.service.runs.length === 1);
+    client.close();
+    await until(() => house.door.stats().sessions.active === 0);
+    letGo();
+    await until(() => house.door.stats().bodies.bytesInFlight === 0);
+    // What was being executed is; what waited behind it is not.
+    expect(house.service.runs).toHaveLength(1);
+  });
+});
+
+describe('a session', () => {
+  test('survives a change of view in which nothing it was shown is lost', async () => {
+    const client = await RawClient.connect(house, house.user);
+    client.send(post(1));
+    await client.reply();
+    house.service.commit();
+    house.service.elect();
+    client.send(get(1));
+    expect(jsonOf(await client.reply())).toEqual({ msg: 'message 1' });
+    client.close();
+  });
+
+  test('is lost when a transaction it was shown is', async () => {
+    const client = await RawClient.connect(house, house.user);
+    client.send(post(1));
+    expect((await client.reply()).headers.get('x-ms-ccf-transaction-id')).toBe('2.2');
+    house.service.elect();
+    const before = house.service.runs.length;
+    client.send(post(2));
+    const reply = await client.reply();
+    expect([reply.status, codeOf(reply)]).toEqual([500, 'SessionConsistencyLost']);
+    expect(reply.body.toString()).toContain('2.2');
+    await client.closed();
+    expect(house.service.runs).toHaveLength(before);
+    // A new session knows of no loss.
+    expect((await askOnce(house, house.user, 'GET', '/log/private/count')).status).toBe(200);
+  });
+
+  test('is lost when the transaction is lost while a read runs', async () => {
+    const client = await RawClient.connect(house, house.user);
+    client.send(post(1));
+    await client.reply();
+    const letGo = gate();
+    client.send(get(1));
+    await until(() => house.service.runs.length === 2);
+    house.service.elect();
+    letGo();
+    expect(codeOf(await client.reply())).toBe('SessionConsistencyLost');
+    await client.closed();
+  });
+});
+
+describe('the certificate', () => {
+  test('can be exchanged: new sessions see the new one, open ones go on', async () => {
+    const client = await RawClient.connect(house);
+    const renewed = await testIdentity('renewed');
+    house.door.setCertificate(renewed);
+    const later = await RawClient.connect(house);
+    expect(later.socket.getPeerCertificate().subject.CN).toBe('renewed');
+    expect((await client.ask('GET', '/app/commit')).status).toBe(200);
+    client.close();
+    later.close();
+  });
+});
+
+describe('closing', () => {
+  test('answers what is being executed, ends idle sessions, and takes no new ones', async () => {
+    const idle = await RawClient.connect(house);
+    const busy = await RawClient.connect(house, house.user);
+    const letGo = gate();
+    busy.send(post(1));
+    await until(() => house.service.runs.length === 1);
+    const closed = house.door.close();
+    await idle.closed();
+    await expect(RawClient.connect(house)).rejects.toThrow();
+    letGo();
+    const reply = await busy.reply();
+    expect([reply.status, reply.headers.get('connection')]).toEqual([200, 'close']);
+    await busy.closed();
+    await closed;
+  });
+
+  test('does not wait for ever for what does not end', async () => {
+    const stuck = await openHouse({ closeMsMax: 100 });
+    stuck.service.gate = new Promise(() => undefined);
+    const client = await RawClient.connect(stuck, stuck.user);
+    client.send(get(1));
+    await until(() => stuck.service.runs.length === 1);
+    await stuck.close();
+    await client.closed();
+  });
+});
