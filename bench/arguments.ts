@@ -1,0 +1,128 @@
+/**
+ * The command line of `npm run bench`.
+ */
+import { parseArgs } from 'node:util';
+import { CodedError } from '../src/base/errors.ts';
+import { WORKS, type Work } from './works.ts';
+
+export interface BenchOptions {
+  readonly help: boolean;
+  readonly quick: boolean;
+  readonly works: readonly Work[];
+  readonly json: string | undefined;
+  /** Where the ledger and the bare file lie; a temporary folder is made inside. */
+  readonly data: string | undefined;
+  readonly profile: string | undefined;
+  readonly durability: 'fsync' | 'os';
+  readonly rounds: number;
+  readonly sliceMs: number;
+  readonly warmUpMs: number;
+  readonly connections: number;
+  readonly payloadBytes: number;
+  readonly spreadMax: number;
+}
+
+/** So many rounds of so many milliseconds: `--quick` ends within 40 s. */
+const FULL = { rounds: 11, sliceMs: 1500, warmUpMs: 4000 };
+const QUICK = { rounds: 5, sliceMs: 280, warmUpMs: 800 };
+const CONNECTIONS_DEFAULT = 16;
+const PAYLOAD_BYTES_DEFAULT = 512;
+/** Rounds that differ by more than this part of their median give no ratio. */
+const SPREAD_MAX = 0.25;
+
+export const HELP = `Usage: npm run bench -- [OPTIONS]
+
+Measures the service beside a bare node:https server and a bare append-and-sync file, in one run, in
+turns, with the same client. Starts and stops everything itself. bench/README.md says what it shows.
+
+  --quick             short rounds, at most 40 s in all
+  --only NAME         this work alone (may be repeated):
+${WORKS.map(({ name, summary }) => `                        ${name.padEnd(21)}${summary}`).join('\n')}
+  --json FILE         write all figures to FILE as well
+  --durability KIND   fsync (default) or os
+  --connections N     connections of the client (default ${CONNECTIONS_DEFAULT})
+  --payload BYTES     size of a private payload (default ${PAYLOAD_BYTES_DEFAULT})
+  --rounds N          rounds of each work (default ${FULL.rounds}, quick ${QUICK.rounds})
+  --slice MS          length of one turn (default ${FULL.sliceMs}, quick ${QUICK.sliceMs})
+  --data DIR          measure in a folder inside DIR: its file system is what is measured
+  --profile DIR       write a processor profile of the service to DIR (slower: ratios are void)
+  --help              this text
+
+Progress goes to standard error, the table to standard output.
+Exit codes: 0 measured, 1 something failed, 2 not understood, 3 could not be done.`;
+
+/** Reads the options; throws `Usage`, or what `parseArgs` throws for words that are not options. */
+export function benchOptions(args: readonly string[]): BenchOptions {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      help: { type: 'boolean', short: 'h' },
+      quick: { type: 'boolean' },
+      only: { type: 'string', multiple: true },
+      json: { type: 'string' },
+      data: { type: 'string' },
+      profile: { type: 'string' },
+      durability: { type: 'string' },
+      rounds: { type: 'string' },
+      slice: { type: 'string' },
+      connections: { type: 'string' },
+      payload: { type: 'string' },
+    },
+  });
+  const lengths = values.quick === true ? QUICK : FULL;
+  const sliceMs = wholeNumber('slice', values.slice, lengths.sliceMs, 10, 600_000);
+  return {
+    help: values.help === true,
+    quick: values.quick === true,
+    works: worksNamed(values.only),
+    json: values.json,
+    data: values.data,
+    profile: values.profile,
+    durability: durabilityOf(values.durability),
+    rounds: wholeNumber('rounds', values.rounds, lengths.rounds, 1, 10_000),
+    sliceMs,
+    warmUpMs: values.slice === undefined ? lengths.warmUpMs : 2 * sliceMs,
+    connections: wholeNumber('connections', values.connections, CONNECTIONS_DEFAULT, 1, 1000),
+    payloadBytes: wholeNumber(
+      'payload',
+      values.payload,
+      PAYLOAD_BYTES_DEFAULT,
+      1,
+      10 * 1024 * 1024,
+    ),
+    spreadMax: SPREAD_MAX,
+  };
+}
+
+function worksNamed(names: readonly string[] | undefined): readonly Work[] {
+  if (names === undefined) return WORKS;
+  const known = WORKS.map(({ name }) => JSON.stringify(name)).join(', ');
+  for (const name of names) {
+    if (WORKS.some((work) => work.name === name)) continue;
+    throw new CodedError('Usage', `--only ${JSON.stringify(name)}: there are ${known}`);
+  }
+  return WORKS.filter(({ name }) => names.includes(name));
+}
+
+function durabilityOf(text: string | undefined): BenchOptions['durability'] {
+  if (text === undefined || text === 'fsync' || text === 'os') return text ?? 'fsync';
+  throw new CodedError('Usage', `--durability is ${JSON.stringify(text)}; it is fsync or os`);
+}
+
+function wholeNumber(
+  name: string,
+  text: string | undefined,
+  standard: number,
+  least: number,
+  most: number,
+): number {
+  if (text === undefined) return standard;
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  throw new CodedError(
+    'Usage',
+    `--${name} is ${JSON.stringify(text)}, not a whole number from ${least} to ${most}`,
+  );
+}

@@ -1,0 +1,113 @@
+/**
+ * Reads HTTP/1.1 answers as far as a load generator must: status, length, end (RFC 9112 §6). One
+ * answer at a time is on its way, so bytes behind its end are an error.
+ */
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const STATUS_AT = 'HTTP/1.1 '.length;
+const LINE_FEED = 0x0a;
+const NO_BYTES: Buffer = Buffer.alloc(0);
+
+export class AnswerReader {
+  readonly #keepsBodies: boolean;
+  #status = 0;
+  /** Bytes of an unfinished head, or of an unfinished body in chunks. */
+  #held: Buffer = NO_BYTES;
+  #state: 'head' | 'length' | 'chunks' = 'head';
+  #missing = 0;
+  #chunkAt = 0;
+  #body: Buffer[] = [];
+
+  /** Bodies are kept only on request: it costs, and measuring does not need them. */
+  constructor(keepsBodies: boolean) {
+    this.#keepsBodies = keepsBodies;
+  }
+
+  /** Status of the last answer. */
+  get status(): number {
+    return this.#status;
+  }
+
+  /** Body of the last answer, if bodies are kept. */
+  get body(): Buffer {
+    return Buffer.concat(this.#body);
+  }
+
+  /** Takes what the socket brought; true when the answer is complete. */
+  push(bytes: Buffer): boolean {
+    if (this.#state === 'length') return this.#takeBody(bytes);
+    const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    if (this.#state === 'chunks') return this.#takeChunks(all);
+    const headEnd = all.indexOf(HEAD_END);
+    if (headEnd === -1) {
+      this.#held = all;
+      return false;
+    }
+    this.#held = NO_BYTES;
+    this.#body = [];
+    this.#status = statusOf(all);
+    const rest = all.subarray(headEnd + HEAD_END.length);
+    const length = lengthOf(all, headEnd, this.#status);
+    if (length === 'chunked') {
+      this.#state = 'chunks';
+      this.#chunkAt = 0;
+      return this.#takeChunks(rest);
+    }
+    this.#state = 'length';
+    this.#missing = length;
+    return this.#takeBody(rest);
+  }
+
+  #takeBody(bytes: Buffer): boolean {
+    if (bytes.length > this.#missing) throw new Error('bytes follow the end of an answer');
+    this.#missing -= bytes.length;
+    if (this.#keepsBodies) this.#body.push(bytes);
+    if (this.#missing > 0) return false;
+    this.#state = 'head';
+    return true;
+  }
+
+  #takeChunks(all: Buffer): boolean {
+    this.#held = all;
+    for (;;) {
+      const lineEnd = all.indexOf(LINE_FEED, this.#chunkAt);
+      if (lineEnd === -1) return false;
+      const size = Number.parseInt(all.toString('latin1', this.#chunkAt, lineEnd), 16);
+      if (!Number.isInteger(size))
+        throw new Error('an answer in chunks has a line without size');
+      const next = lineEnd + 1 + size + 2;
+      if (next > all.length) return false;
+      if (this.#keepsBodies) this.#body.push(all.subarray(lineEnd + 1, lineEnd + 1 + size));
+      this.#chunkAt = next;
+      if (size > 0) continue;
+      if (next < all.length) throw new Error('bytes follow the end of an answer');
+      this.#held = NO_BYTES;
+      this.#state = 'head';
+      return true;
+    }
+  }
+}
+
+function statusOf(head: Buffer): number {
+  const status = Number.parseInt(head.toString('latin1', STATUS_AT, STATUS_AT + 3), 10);
+  if (!Number.isInteger(status)) {
+    throw new Error(`not an HTTP answer: ${JSON.stringify(head.toString('latin1', 0, 40))}`);
+  }
+  return status;
+}
+
+/** The two headers that matter, found by the length and first letter of their lines. */
+function lengthOf(head: Buffer, headEnd: number, status: number): number | 'chunked' {
+  for (let line = head.indexOf(LINE_FEED) + 1; line > 0 && line < headEnd; ) {
+    const first = (head[line] ?? 0) | 0x20;
+    if (first === 0x63 || first === 0x74) {
+      const end = head.indexOf('\r', line, 'latin1');
+      const text = head.toString('latin1', line, end).toLowerCase();
+      if (text.startsWith('content-length:')) return Number(text.slice(15));
+      if (text.startsWith('transfer-encoding:')) return 'chunked';
+    }
+    line = head.indexOf(LINE_FEED, line) + 1;
+  }
+  if (status === 204 || status === 304) return 0;
+  throw new Error(`an answer with status ${status} states no length`);
+}

@@ -1,0 +1,102 @@
+/**
+ * The load generator's own process, so that it shares no thread with what it measures. Started with
+ * `fork`; takes an `Order`, answers with a `Report`; ends when the harness does.
+ */
+import { Histogram } from '../histogram.ts';
+import { Connection } from './connection.ts';
+import type { Limit, Order, Report, RunResult, Target } from './job.ts';
+
+interface Opened {
+  readonly target: Target;
+  readonly connections: readonly Connection[];
+}
+
+const opened = new Map<string, Opened>();
+
+async function open(name: string, target: Target): Promise<void> {
+  const stride = Math.max(1, Math.floor(target.requests.length / target.connections));
+  const connections: Connection[] = [];
+  for (let number = 0; number < target.connections; number += 1) {
+    connections.push(await Connection.open(target, number * stride));
+  }
+  opened.set(name, { target, connections });
+}
+
+function close(name: string): void {
+  for (const connection of opened.get(name)?.connections ?? []) connection.close();
+  opened.delete(name);
+}
+
+function run({ target, connections }: Opened, limit: Limit): Promise<RunResult> {
+  const histogram = new Histogram();
+  const bodies: string[] = [];
+  const requestsMax = limit.requests ?? Number.POSITIVE_INFINITY;
+  const keepBodies = limit.keepBodies === true;
+  let started = 0;
+  let busy = 0;
+  return new Promise((resolve, reject) => {
+    const cpuBefore = process.cpuUsage();
+    const startMs = performance.now();
+    const endMs = startMs + (limit.milliseconds ?? Number.POSITIVE_INFINITY);
+    const finish = (): void => {
+      const elapsedMs = performance.now() - startMs;
+      const { user, system } = process.cpuUsage(cpuBefore);
+      const latency = histogram.counters;
+      const cpuMs = (user + system) / 1000;
+      resolve({ requests: histogram.total, elapsedMs, latency, cpuMs, bodies });
+    };
+    const mayStart = (): boolean => {
+      if (started >= requestsMax || performance.now() >= endMs) return false;
+      started += 1;
+      return true;
+    };
+    for (const connection of connections) {
+      if (!mayStart()) break;
+      busy += 1;
+      connection.start(
+        keepBodies,
+        (milliseconds, reader) => {
+          if (reader.status !== target.expectedStatus) {
+            reject(new Error(`status ${reader.status} came for ${target.expectedStatus}`));
+            return false;
+          }
+          histogram.record(milliseconds);
+          if (keepBodies) bodies.push(reader.body.toString());
+          if (mayStart()) return true;
+          busy -= 1;
+          if (busy === 0) finish();
+          return false;
+        },
+        reject,
+      );
+    }
+  });
+}
+
+async function obey(order: Order): Promise<Report> {
+  if (order.kind === 'open') {
+    await open(order.name, order.target);
+    return { kind: 'done' };
+  }
+  if (order.kind === 'close') {
+    close(order.name);
+    return { kind: 'done' };
+  }
+  const target = opened.get(order.name);
+  if (target === undefined) throw new Error(`no connections are open to ${order.name}`);
+  return { kind: 'ran', result: await run(target, order.limit) };
+}
+
+process.on('message', (order: Order) => {
+  obey(order).then(
+    (report) => process.send?.(report),
+    (error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      const report: Report = { kind: 'failed', message };
+      process.send?.(report);
+    },
+  );
+});
+process.on('disconnect', () => process.exit());
+// A terminal's Ctrl-C reaches every process; the harness decides what ends when.
+process.on('SIGINT', () => undefined);

@@ -1,0 +1,126 @@
+/**
+ * A run's figures for people.
+ */
+import type { RunResults, SystemFigures, WorkResult } from './result.ts';
+import { percent, type Ratio, type RefusedRatio } from './statistics.ts';
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+const HEADINGS = ['', 'per second', 'p50 ms', 'p99 ms', 'CPU µs', 'client', 'ours to it'];
+
+export function reportOf(results: RunResults): string {
+  return [
+    machineText(results),
+    '',
+    ...systemLines(results),
+    '',
+    ...figureTable(results.works),
+    '',
+    ...sizeLines(results),
+    ...refusalLines(results.works),
+    ...results.warnings.map((warning) => `! ${warning}`),
+  ].join('\n');
+}
+
+function machineText({ machine, rounds, sliceMs, seconds, othersBusy }: RunResults): string {
+  const { cores, processor, memoryBytes, system, node, fileSystem, loadAverage } = machine;
+  return (
+    `${cores} cores of ${processor}, ${(memoryBytes / GIB).toFixed(1)} GiB, ${system}, ` +
+    `Node ${node}, ${fileSystem}\n` +
+    `load average ${loadAverage.toFixed(2)} before; others used ${percent(othersBusy)} of the ` +
+    `machine meanwhile; ${rounds} rounds of ${sliceMs} ms, ${Math.round(seconds)} s in all`
+  );
+}
+
+function systemLines({ systems }: RunResults): readonly string[] {
+  return systems.map(
+    ({ name, version, durability, load }) => `${name} (${version}): ${durability}; ${load}`,
+  );
+}
+
+function figureTable(works: readonly WorkResult[]): readonly string[] {
+  const rows = works.flatMap((work) =>
+    work.systems.map((figures, index) => {
+      const ratio = work.ratios.find(({ to }) => to === figures.name)?.throughput;
+      const name = index === 0 ? work.name : `  ${figures.name}`;
+      return [name, ...cellsOf(figures), ratio === undefined ? '' : ratioCell(ratio)];
+    }),
+  );
+  return aligned([HEADINGS, ...rows]);
+}
+
+function cellsOf(figures: SystemFigures): readonly string[] {
+  const { perSecond, p50Ms, p99Ms, cpuMicrosPerRequest, generatorBusy } = figures;
+  return [
+    thousands(perSecond),
+    p50Ms.toFixed(2),
+    p99Ms.toFixed(2),
+    cpuMicrosPerRequest === null ? '–' : cpuMicrosPerRequest.toFixed(0),
+    generatorBusy === null ? '–' : percent(generatorBusy),
+  ];
+}
+
+function ratioCell(ratio: Ratio | RefusedRatio): string {
+  if (ratio.kind === 'refused') return 'refused';
+  return `${ratioText(ratio.median)} (spread ${percent(ratio.spread)})`;
+}
+
+function ratioText(ratio: number): string {
+  return ratio >= 10 ? ratio.toFixed(1) : ratio.toFixed(2);
+}
+
+function sizeLines({ works, memory, stored, payloadBytes }: RunResults): readonly string[] {
+  const lines: string[] = [];
+  for (const { name, ledgerBytesPerWrite, ledgerBytesPerLoneWrite } of works) {
+    if (ledgerBytesPerWrite === null) continue;
+    const against = (bytes: number): string =>
+      name === 'send' ? ` (${(bytes / payloadBytes).toFixed(2)} × the payload)` : '';
+    let line = `ledger bytes for one ${name}: ${Math.round(ledgerBytesPerWrite)}`;
+    line += against(ledgerBytesPerWrite);
+    if (ledgerBytesPerLoneWrite !== null) {
+      line += `; one client alone: ${Math.round(ledgerBytesPerLoneWrite)}`;
+      line += against(ledgerBytesPerLoneWrite);
+    }
+    lines.push(line);
+  }
+  if (memory !== null) {
+    const { residentBytes, peakBytes } = memory;
+    lines.push(
+      `resident memory of the service at the end: ${Math.round(residentBytes / MIB)} MiB ` +
+        `(peak ${Math.round(peakBytes / MIB)} MiB), after ${thousands(stored)} writes; it is one ` +
+        'process with three transaction managers',
+    );
+  }
+  return lines;
+}
+
+function refusalLines(works: readonly WorkResult[]): readonly string[] {
+  return works.flatMap(({ name, ratios }) =>
+    ratios.flatMap(({ to, throughput }) =>
+      throughput.kind === 'refused'
+        ? [`! no ratio of ${name} to ${to}: ${throughput.reason}`]
+        : [],
+    ),
+  );
+}
+
+function thousands(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+/** Columns padded to their widest cell: the first to the left, the others to the right. */
+function aligned(rows: readonly (readonly string[])[]): readonly string[] {
+  const widths = HEADINGS.map((_, column) =>
+    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+  );
+  return rows.map((row) =>
+    row
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column === 0 ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -1,0 +1,71 @@
+/**
+ * What a run found, as `--json` writes it. Fields are only ever added; `version` changes when one
+ * changes its meaning.
+ */
+import type { Machine, ProcessMemory } from './machine.ts';
+import type { Ratio, RefusedRatio } from './statistics.ts';
+
+export const RESULT_VERSION = 1;
+
+export interface RunResults {
+  readonly version: number;
+  /** When it began, ISO 8601. */
+  readonly at: string;
+  readonly seconds: number;
+  readonly quick: boolean;
+  readonly rounds: number;
+  readonly sliceMs: number;
+  readonly spreadMax: number;
+  readonly connections: number;
+  readonly payloadBytes: number;
+  readonly machine: Machine;
+  /** Part of the machine that processes not of this run used while it measured. */
+  readonly othersBusy: number;
+  readonly systems: readonly SystemStatement[];
+  readonly works: readonly WorkResult[];
+  /** The service's memory at the end; null where it cannot be read. */
+  readonly memory: ProcessMemory | null;
+  /** Writes that the service acknowledged in this run. */
+  readonly stored: number;
+  readonly warnings: readonly string[];
+}
+
+/** What a system is, and on what terms it took part. */
+export interface SystemStatement {
+  readonly name: string;
+  readonly version: string;
+  readonly durability: string;
+  readonly load: string;
+}
+
+export interface WorkResult {
+  readonly name: string;
+  readonly summary: string;
+  readonly waitsForCommit: boolean;
+  readonly systems: readonly SystemFigures[];
+  /** Ours to each of the others: throughput. */
+  readonly ratios: readonly NamedRatio[];
+  /** Growth of the ledger folder by one write; null for reads. */
+  readonly ledgerBytesPerWrite: number | null;
+  /** The same when one client alone writes one after another; null where it was not measured. */
+  readonly ledgerBytesPerLoneWrite: number | null;
+}
+
+export interface SystemFigures {
+  readonly name: string;
+  readonly requests: number;
+  /** Median of the rounds. */
+  readonly perSecond: number;
+  readonly perSecondRounds: readonly number[];
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Null where it cannot be read. */
+  readonly cpuMicrosPerRequest: number | null;
+  /** Part of the time that the load generator's process was busy; null where there is none. */
+  readonly generatorBusy: number | null;
+}
+
+export interface NamedRatio {
+  readonly to: string;
+  readonly throughput: Ratio | RefusedRatio;
+}

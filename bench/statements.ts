@@ -1,0 +1,73 @@
+/**
+ * What must be said with figures: who was measured on what terms, and what makes them doubtful.
+ */
+import { packageVersion } from '../src/cli/package-version.ts';
+import type { BenchOptions } from './arguments.ts';
+import type { SystemStatement, WorkResult } from './result.ts';
+import { percent } from './statistics.ts';
+import { APPEND_SYNC } from './systems/append-sync.ts';
+import { BARE_HTTPS } from './systems/bare-https.ts';
+import { CONCORDAT } from './systems/concordat.ts';
+
+/** A generator busier than this sets the figure rather than what it asks. */
+const CLIENT_BOUND = 0.9;
+/** Others on the machine that use more than this are worth a warning. */
+const OTHERS_BUSY = 0.1;
+
+/** What each system is in this run. */
+export function statementsOf(options: BenchOptions): readonly SystemStatement[] {
+  const { connections, payloadBytes, durability } = options;
+  const load = `${connections} connections, one request at a time on each`;
+  const synced =
+    durability === 'fsync'
+      ? 'answers that wait for commit come after fdatasync'
+      : 'answers that wait for commit come once the system has the bytes';
+  return [
+    {
+      name: CONCORDAT,
+      version: packageVersion(),
+      durability: synced,
+      load: `${load}; payloads of ${payloadBytes} bytes`,
+    },
+    {
+      name: BARE_HTTPS,
+      version: `node:https ${process.version}`,
+      durability: 'keeps nothing',
+      load: `${load}; the same requests and answers, over mTLS`,
+    },
+    {
+      name: APPEND_SYNC,
+      version: `node:fs ${process.version}`,
+      durability: durability === 'fsync' ? 'fdatasync after each batch' : 'no flush',
+      load: `batches of ${connections} records as large as a write's share of the ledger`,
+    },
+  ];
+}
+
+/** What a reader must know before believing a figure. */
+export function warningsOf(
+  works: readonly WorkResult[],
+  othersBusy: number,
+  fileSystem: string,
+  { profile, durability }: BenchOptions,
+): readonly string[] {
+  const warnings: string[] = [];
+  for (const { name, systems } of works) {
+    for (const figures of systems) {
+      if ((figures.generatorBusy ?? 0) <= CLIENT_BOUND) continue;
+      const busy = percent(figures.generatorBusy ?? 0);
+      warnings.push(
+        `${name}, ${figures.name}: the load generator was busy ${busy} of the time, so the ` +
+          'figure is rather a least than a measure',
+      );
+    }
+  }
+  if (othersBusy > OTHERS_BUSY) {
+    warnings.push(`other processes used ${percent(othersBusy)} of the machine: measure again`);
+  }
+  if (fileSystem === 'tmpfs' && durability === 'fsync') {
+    warnings.push('the folder is on tmpfs, where a flush costs nothing: use --data DIR');
+  }
+  if (profile !== undefined) warnings.push('profiled: the figures are void');
+  return warnings;
+}

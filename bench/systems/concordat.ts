@@ -1,0 +1,152 @@
+/**
+ * The service under test: a sandbox of three organisations in one process, started as the launcher
+ * starts it, with the flags this process runs under (design decision 16).
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
+import type { ReadyLine } from '../../src/cli/sandbox/ready-line.ts';
+
+export const CONCORDAT = 'Concordat';
+
+export interface ConcordatOptions {
+  readonly folder: string;
+  readonly durability: 'fsync' | 'os';
+  /** A folder for a processor profile of the whole run. */
+  readonly profile?: string;
+}
+
+/** A client's certificate, and the service's to trust. */
+export interface Credentials {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+const READY_MS_MAX = 60_000;
+const STOP_MS_MAX = 20_000;
+/** The ledger stands still when it has not grown for so many looks. */
+const STILL_POLLS = 3;
+const POLL_MS = 15;
+const ENTRY = new URL('../../src/main.ts', import.meta.url).pathname;
+
+export class Concordat {
+  readonly ready: ReadyLine;
+  readonly #process: ChildProcess;
+
+  private constructor(process: ChildProcess, ready: ReadyLine) {
+    this.#process = process;
+    this.ready = ready;
+  }
+
+  static async start(options: ConcordatOptions): Promise<Concordat> {
+    const { folder, durability, profile } = options;
+    const sandbox = ['sandbox', '--data', folder, '--organisations', '3', '--json'];
+    const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
+    const child = spawn(
+      process.execPath,
+      [...process.execArgv, ...profiling, ENTRY, ...sandbox, '--durability', durability],
+      {
+        // The fourth is the lifeline: when the harness is killed, the service ends too.
+        stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
+        env: { ...process.env, CONCORDAT_LIFELINE: '3' },
+      },
+    );
+    let said = '';
+    child.stderr?.on('data', (bytes: Buffer) => {
+      said = `${said}${bytes.toString()}`.slice(-4000);
+    });
+    const cancel = killAfter(child, READY_MS_MAX);
+    try {
+      const line = await firstLine(child);
+      if (line === undefined)
+        throw new Error(`the sandbox ended before it was ready:\n${said}`);
+      return new Concordat(child, JSON.parse(line) as ReadyLine);
+    } finally {
+      cancel();
+    }
+  }
+
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
+  credentialsOf(organisation: number): Credentials {
+    const { certificate, key } = this.#organisation(organisation);
+    return {
+      ca: readFileSync(this.ready.service.certificate, 'utf8'),
+      cert: readFileSync(certificate, 'utf8'),
+      key: readFileSync(key, 'utf8'),
+    };
+  }
+
+  partyKeyOf(organisation: number): string {
+    return this.#organisation(organisation).partyKeys[0] ?? '';
+  }
+
+  transactionManagerOf(organisation: number): URL {
+    return new URL(this.#organisation(organisation).transactionManager.url);
+  }
+
+  /** Bytes of all chunk files, once what was answered before commit has reached them. */
+  async settledLedgerBytes(): Promise<number> {
+    let bytes = this.#ledgerBytes();
+    for (let still = 0; still < STILL_POLLS; ) {
+      await setTimeout(POLL_MS);
+      const now = this.#ledgerBytes();
+      still = now === bytes ? still + 1 : 0;
+      bytes = now;
+    }
+    return bytes;
+  }
+
+  #ledgerBytes(): number {
+    const folder = this.ready.nodes[0]?.ledger ?? '';
+    let bytes = 0;
+    for (const name of readdirSync(folder)) {
+      // A chunk may get its final name between the listing and this.
+      bytes += statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0;
+    }
+    return bytes;
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#process;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    const cancel = killAfter(child, STOP_MS_MAX);
+    await ended;
+    cancel();
+  }
+
+  #organisation(number: number): ReadyLine['organisations'][number] {
+    const organisation = this.ready.organisations[number - 1];
+    if (organisation === undefined)
+      throw new Error(`the sandbox has no organisation ${number}`);
+    return organisation;
+  }
+}
+
+function killAfter(child: ChildProcess, milliseconds: number): () => void {
+  const controller = new AbortController();
+  setTimeout(milliseconds, undefined, { signal: controller.signal }).then(
+    () => child.kill('SIGKILL'),
+    () => undefined,
+  );
+  return () => controller.abort();
+}
+
+/** The first line of standard output; undefined when the process ends without one. */
+function firstLine(child: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const { stdout } = child;
+    if (stdout === null) return reject(new Error('the sandbox has no standard output'));
+    child.once('error', reject);
+    child.once('exit', () => resolve(undefined));
+    createInterface({ input: stdout }).once('line', resolve);
+  });
+}

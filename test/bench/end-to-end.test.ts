@@ -1,0 +1,131 @@
+// The command itself, in a form so short that its figures mean nothing but its answers are whole.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { reportOf } from '../../bench/report.ts';
+import type { RunResults } from '../../bench/result.ts';
+import { projectRoot } from '../tidy/source-files.ts';
+
+const HARDENING = ['--disallow-code-generation-from-strings', '--disable-proto=delete'];
+
+const folders: string[] = [];
+afterEach(() => {
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+});
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'concordat-bench-test-'));
+  folders.push(folder);
+  return folder;
+}
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function bench(
+  args: readonly string[],
+  onProgress?: (kill: () => void) => void,
+): Promise<Ended> {
+  const entry = join(projectRoot, 'bench', 'main.ts');
+  const child = spawn(process.execPath, [...HARDENING, entry, ...args]);
+  let stdout = '';
+  let stderr = '';
+  child.stdout.on('data', (bytes: Buffer) => {
+    stdout += bytes.toString();
+  });
+  child.stderr.on('data', (bytes: Buffer) => {
+    stderr += bytes.toString();
+    onProgress?.(() => child.kill('SIGINT'));
+  });
+  return new Promise((resolve) => {
+    child.on('close', (code) => resolve({ code, stdout, stderr }));
+  });
+}
+
+test('one work, measured in a moment, gives whole figures and leaves nothing behind', async () => {
+  const folder = temporaryFolder();
+  const json = join(folder, 'figures.json');
+  const data = join(folder, 'data');
+  const short = ['--rounds', '3', '--slice', '60', '--connections', '4'];
+  const ended = await bench([
+    '--quick',
+    '--only',
+    'log write',
+    ...short,
+    '--json',
+    json,
+    '--data',
+    data,
+  ]);
+  expect(ended.stderr).toContain('log write');
+  expect(ended.code).toBe(0);
+  expect(readdirSync(data)).toEqual([]);
+
+  const results = JSON.parse(readFileSync(json, 'utf8')) as RunResults;
+  expect(results).toMatchObject({ version: 1, quick: true, rounds: 3, connections: 4 });
+  expect(results.machine.node).toBe(process.version);
+  expect(results.machine.cores).toBeGreaterThan(0);
+  expect(results.systems.map(({ name }) => name)).toEqual([
+    'Concordat',
+    'bare https',
+    'append and sync',
+  ]);
+  const [work, ...more] = results.works;
+  expect(more).toEqual([]);
+  expect(work?.name).toBe('log write');
+  expect(work?.systems.map(({ name }) => name)).toEqual(['Concordat', 'bare https']);
+  for (const figures of work?.systems ?? []) {
+    expect(figures.perSecondRounds).toHaveLength(3);
+    expect(figures.perSecond).toBeGreaterThan(0);
+    expect(figures.p50Ms).toBeGreaterThan(0);
+    expect(figures.p99Ms).toBeGreaterThanOrEqual(figures.p50Ms);
+  }
+  expect(work?.ratios).toHaveLength(1);
+  expect(work?.ratios[0]?.throughput.rounds).toHaveLength(3);
+  // One write is its sealed entry and its share of signatures.
+  expect(work?.ledgerBytesPerWrite).toBeGreaterThan(100);
+  expect(work?.ledgerBytesPerWrite).toBeLessThan(5_000);
+  expect(results.stored).toBeGreaterThan(0);
+  expect(ended.stdout).toBe(`${reportOf(results)}\n`);
+});
+
+test('stopped early it says so, fails, and leaves nothing behind', async () => {
+  const data = temporaryFolder();
+  let told = false;
+  const ended = await bench(['--quick', '--data', data], (kill) => {
+    if (told) return;
+    told = true;
+    kill();
+  });
+  expect(ended.code).toBe(1);
+  expect(ended.stdout).toBe('');
+  expect(ended.stderr).toContain('stopped before the end');
+  expect(readdirSync(data)).toEqual([]);
+});
+
+test.each([
+  [['--only', 'nothing'], '"receive"'],
+  [['--rounds', '0'], '--rounds is "0"'],
+  [['--slice', '1e3'], '--slice is "1e3"'],
+  [['--durability', 'maybe'], 'fsync or os'],
+  [['--fast'], '--fast'],
+])('%j is not understood, and it says what is', async (args, sentence) => {
+  const ended = await bench(args);
+  expect(ended.code).toBe(2);
+  expect(ended.stderr).toContain(sentence);
+  expect(ended.stderr).toContain('Usage: npm run bench');
+});
+
+test('--help names every work', async () => {
+  const ended = await bench(['--help']);
+  expect(ended.code).toBe(0);
+  for (const name of ['send', 'receive', 'log write committed', 'log read', '--json FILE']) {
+    expect(ended.stdout).toContain(name);
+  }
+});

@@ -1,0 +1,77 @@
+// What a reader sees, and above all what a reader must not see.
+
+import { expect, test } from 'vitest';
+import { reportOf } from '../../bench/report.ts';
+import type { RunResults, SystemFigures } from '../../bench/result.ts';
+import { ratioOf } from '../../bench/statistics.ts';
+
+const figures = (name: string, perSecond: number): SystemFigures => ({
+  name,
+  requests: 1000,
+  perSecond,
+  perSecondRounds: [perSecond],
+  p50Ms: 1.25,
+  p99Ms: 9,
+  cpuMicrosPerRequest: 87.6,
+  generatorBusy: 0.5,
+});
+
+function results(ours: readonly number[], theirs: readonly number[]): RunResults {
+  return {
+    version: 1,
+    at: '2026-01-01T00:00:00.000Z',
+    seconds: 30,
+    quick: true,
+    rounds: 3,
+    sliceMs: 280,
+    spreadMax: 0.25,
+    connections: 16,
+    payloadBytes: 512,
+    machine: {
+      cores: 2,
+      processor: 'P',
+      memoryBytes: 2 ** 33,
+      freeMemoryBytes: 2 ** 32,
+      system: 'Linux 6',
+      node: 'v26.0.0',
+      loadAverage: 0.5,
+      fileSystem: 'ext4',
+    },
+    othersBusy: 0.02,
+    systems: [
+      { name: 'Concordat', version: '0', durability: 'synced', load: '16 connections' },
+    ],
+    works: [
+      {
+        name: 'send',
+        summary: 's',
+        waitsForCommit: true,
+        systems: [figures('Concordat', 1234.5), figures('bare https', 9000)],
+        ratios: [{ to: 'bare https', throughput: ratioOf(ours, theirs, 0.25) }],
+        ledgerBytesPerWrite: 1024,
+        ledgerBytesPerLoneWrite: 2048,
+      },
+    ],
+    memory: { residentBytes: 100 * 2 ** 20, peakBytes: 120 * 2 ** 20 },
+    stored: 5000,
+    warnings: ['something is odd'],
+  };
+}
+
+test('figures, ratio, sizes, machine and warnings are all there', () => {
+  const text = reportOf(results([10, 10, 11], [40, 40, 40]));
+  expect(text).toMatch(/send +1,235 +1\.25 +9\.00 +88 +50 %/);
+  expect(text).toMatch(/bare https +9,000 .*0\.25 \(spread 8 %\)/);
+  expect(text).toContain('ledger bytes for one send: 1024 (2.00 × the payload)');
+  expect(text).toContain('one client alone: 2048 (4.00 × the payload)');
+  expect(text).toContain('100 MiB (peak 120 MiB), after 5,000 writes');
+  expect(text).toContain('2 cores of P, 8.0 GiB, Linux 6, Node v26.0.0, ext4');
+  expect(text).toContain('! something is odd');
+});
+
+test('a ratio from disturbed rounds is not printed; the reason is', () => {
+  const text = reportOf(results([10, 20, 10], [40, 40, 40]));
+  expect(text).toMatch(/bare https .*refused/);
+  expect(text).not.toContain('0.25 (');
+  expect(text).toContain('! no ratio of send to bare https: the rounds differ by 80 %');
+});
