@@ -54,6 +54,8 @@ export class ReceiptBuilder {
     const components = this.#components(entry);
     const path = await this.#path(seqno, next, wanted);
     const signature = await this.#signature(wanted);
+    // The kind of signatures may have been another one in an earlier life of this node.
+    if (form === 'json' && signature.raw === undefined) return 'unavailable';
     if (form === 'cose') {
       invariant(signature.cose !== undefined, `signature ${wanted} has a COSE part`);
       const bytes = coseReceipt(signature.cose, [{ ...components, path }]);
@@ -84,9 +86,10 @@ export class ReceiptBuilder {
   }
 
   /** A signature vouches for itself: its root, with nothing to prove. */
-  async #signatureReceipt(seqno: Seqno): Promise<Receipt> {
+  async #signatureReceipt(seqno: Seqno): Promise<Receipt | NoReceipt> {
     const { raw } = await this.#signature(seqno);
-    invariant(raw?.cert !== undefined, 'the node signed with a certificate');
+    if (raw === undefined) return 'unavailable';
+    invariant(raw.cert !== undefined, 'the node signed with a certificate');
     const json = {
       cert: raw.cert,
       leaf: hexOf(raw.root),

@@ -101,7 +101,7 @@ export class RunningNode implements Backend {
   async commitService(write: (transaction: Transaction) => void): Promise<TxId> {
     const transaction = new StoreTransaction(this.#ledger.store, 'service');
     write(transaction);
-    const txId = this.#pipeline.submit(transaction.writeSet());
+    const txId = this.#pipeline.submit(transaction.writeSet(), transaction.claimsDigest);
     await this.#pipeline.whenCommitted(txId.seqno);
     return txId;
   }

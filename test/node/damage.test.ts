@@ -282,6 +282,10 @@ describe('damage', () => {
   }
 
   let refusals = 0;
+  afterAll(() => {
+    console.log(`${refusals} damaged ledgers refused`);
+  });
+
   test.each(REGIONS)(
     'of the %s of an entry is refused, wherever the entry lies',
     async (region, at) => {
@@ -302,7 +306,6 @@ describe('damage', () => {
           refusals += 1;
         }
       }
-      console.log(`${refusals} damaged ledgers refused`);
     },
   );
 
