@@ -268,17 +268,12 @@ class LedgerAudit {
     this.totals.signatures += 1;
     if (signature.raw !== undefined) this.totals.nodeSignatures += 1;
     if (signature.cose !== undefined) this.totals.serviceSignatures += 1;
-    if (this.tree === undefined) {
-      rule(signature.tree !== undefined, 'TreeMissing', () => 'this one does not');
-      this.tree = readTree(signature.tree);
-      rule(this.tree.size === entry.seqno, 'TreeRow', () => `it has ${this.tree?.size} leaves`);
-    } else {
-      // Rows of two primaries may differ in how far they were flushed: keep one signature's more.
-      const flushed = mustHoldTree(this.tree, signature.tree);
-      this.tree.flushTo(Math.min(this.flushable, this.tree.size - 1));
-      this.flushable = Math.max(this.flushable, flushed);
-    }
+    if (this.tree === undefined) this.tree = firstTree(entry, signature);
     if (this.at('full')) this.signatureChecks.check(entry, signature, this.tree, this.defer);
+    // Rows of two primaries may differ in how far they were flushed: keep one signature's more.
+    const flushed = mustHoldTree(this.tree, signature.tree);
+    this.tree.flushTo(Math.min(this.flushable, this.tree.size - 1));
+    this.flushable = Math.max(this.flushable, flushed);
     this.lastRoot = this.tree.root();
     this.unsettled = `${entry.view}.${entry.seqno}`;
   }
@@ -334,4 +329,12 @@ class LedgerAudit {
           }),
     };
   }
+}
+
+/** Where nothing before is at hand, a first signature's own row is believed. */
+function firstTree(entry: ParsedEntry, signature: ReadSignature): MerkleTree {
+  rule(signature.tree !== undefined, 'TreeMissing', () => 'this one does not');
+  const tree = readTree(signature.tree);
+  rule(tree.size === entry.seqno, 'TreeRow', () => `it has ${tree.size} leaves`);
+  return tree;
 }
