@@ -34,7 +34,9 @@ export function inEntry<T>(fileOffset: number, parse: () => T): T {
     if (!isCoded(thrown, 'BadEntry')) throw thrown;
     const reason = REASON_BY_FIELD[String(thrown.fields.field)] ?? 'EntryType';
     const offset = fileOffset + Number(thrown.fields.offset);
-    throw new FaultError(reason, thrown.message, offset);
+    // The sentence counts from where the bytes begin; the place, in the file, is told beside it.
+    const detail = thrown.message.replace('not an entry: ', '').replace(/ at byte \d+/, '');
+    throw new FaultError(reason, detail, offset);
   }
 }
 

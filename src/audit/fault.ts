@@ -137,12 +137,17 @@ export class FaultError extends Error {
   }
 
   at(place: Place): Fault {
+    const { file, seqno, view } = place;
     const offset = this.offset ?? place.offset;
+    // What is wrong with a chunk is not the fault of the entry that comes next in it.
+    const inEntry = !this.reason.startsWith('Chunk');
     return {
       reason: this.reason,
       message: this.message,
-      ...place,
+      ...(file === undefined ? {} : { file }),
       ...(offset === undefined ? {} : { offset }),
+      ...(seqno === undefined || !inEntry ? {} : { seqno }),
+      ...(view === undefined || !inEntry ? {} : { view }),
     };
   }
 }

@@ -181,7 +181,7 @@ class LedgerAudit {
   }
 
   private async chunk(file: ChunkFile): Promise<Fault | undefined> {
-    this.place = { file: file.name, offset: 0 };
+    this.place = { file: file.name, seqno: this.next };
     const reader = await ChunkReader.open(file);
     try {
       let isFirst = true;
@@ -189,6 +189,7 @@ class LedgerAudit {
         for (const at of window.positions) {
           this.entry(file.name, window.bytes, at, window.fileOffset, isFirst);
           isFirst = false;
+          this.place = { file: file.name, seqno: this.next };
           if (this.deferred.isFull) {
             const fault = await this.settle();
             if (fault !== undefined) return fault;
