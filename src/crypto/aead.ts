@@ -4,7 +4,13 @@
  * That no nonce is used twice under one key is the caller's to see to; for entries of the ledger it
  * follows from their (view, seqno) (ledger-format.md §3.2).
  */
-import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
+import {
+  type CipherGCM,
+  createCipheriv,
+  createDecipheriv,
+  createSecretKey,
+  type KeyObject,
+} from 'node:crypto';
 import { invariant } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 
@@ -59,6 +65,30 @@ export function sealGcmInPlace(
   const { tag, ciphertext } = sealGcm(key, iv, aad, target.subarray(start));
   target.set(ciphertext, start);
   target.set(tag, tagAt);
+}
+
+/** Seals piece by piece what is too long to be sealed without a pause: first `aad`, then text. */
+export class GcmSealing {
+  readonly #cipher: CipherGCM;
+
+  constructor(key: AeadKey, iv: Uint8Array) {
+    this.#cipher = createCipheriv('aes-256-gcm', key, iv, TAG_LENGTH);
+  }
+
+  authenticate(piece: Uint8Array): void {
+    if (piece.length > 0) this.#cipher.setAAD(piece);
+  }
+
+  /** The ciphertext of the next piece, which has as many bytes. */
+  seal(piece: Uint8Array): Uint8Array {
+    return piece.length > 0 ? this.#cipher.update(piece) : NO_BYTES;
+  }
+
+  /** Ends the text. */
+  tag(): Uint8Array {
+    this.#cipher.final();
+    return this.#cipher.getAuthTag();
+  }
 }
 
 /** Opens what `sealGcm` sealed; throws `SealBroken` when key, nonce, text or `aad` is another. */

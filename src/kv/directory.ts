@@ -34,12 +34,26 @@ interface PendingChange {
 }
 
 interface Page {
-  rows: Buffer;
+  readonly rows: Buffer;
   count: number;
+  /** A page of an earlier epoch than the directory's is a capture's too, and is not changed. */
+  readonly epoch: number;
+}
+
+/** The committed rows of one moment; see `Directory.hold`. */
+export interface HeldDirectory {
+  readonly version: number;
+  readonly labelCount: number;
+  label(number: number): Uint8Array;
+  /** All rows in order, `rowsPerPage` to a page but for the last. */
+  packedPages(rowsPerPage: number): Generator<Uint8Array, void, void>;
 }
 
 export class Directory {
   #pages: Page[] = [];
+  /** Grows with each capture. */
+  #epoch = 0;
+  #isHeld = false;
   #committedSize = 0;
   readonly #labels: Uint8Array[] = [];
   readonly #labelNumbers = new Map<string, number>();
@@ -122,29 +136,26 @@ export class Directory {
     if (settled > 0) this.#pending.splice(0, settled);
   }
 
-  /** The labels in the order of their numbers. */
-  labels(): readonly Uint8Array[] {
-    return this.#labels;
+  /**
+   * The committed rows as they are now, to be read while the directory moves on, until `release`:
+   * meanwhile a page is copied before its first change. Labels are never changed, only added.
+   */
+  hold(): HeldDirectory {
+    invariant(!this.#isHeld, 'a directory is held once at a time');
+    this.#isHeld = true;
+    this.#epoch += 1;
+    const pages = this.#pages.map(({ rows, count }) => ({ rows, count }));
+    return {
+      version: this.lastWrite,
+      labelCount: this.#labels.length,
+      label: (number) => this.#label(number),
+      packedPages: (rowsPerPage) => packedPages(pages, rowsPerPage),
+    };
   }
 
-  /** All committed rows in order, `rowsPerPage` to a page but for the last. */
-  *packedPages(rowsPerPage: number): Generator<Uint8Array, void, void> {
-    let packed = Buffer.allocUnsafe(rowsPerPage * DIRECTORY_ROW_BYTES);
-    let filled = 0;
-    for (const page of this.#pages) {
-      const bytes = page.count * DIRECTORY_ROW_BYTES;
-      for (let from = 0; from < bytes; ) {
-        const taken = Math.min(bytes - from, packed.length - filled);
-        page.rows.copy(packed, filled, from, from + taken);
-        filled += taken;
-        from += taken;
-        if (filled < packed.length) continue;
-        yield packed;
-        packed = Buffer.allocUnsafe(rowsPerPage * DIRECTORY_ROW_BYTES);
-        filled = 0;
-      }
-    }
-    if (filled > 0) yield packed.subarray(0, filled);
+  /** Ends what `hold` began. */
+  release(): void {
+    this.#isHeld = false;
   }
 
   /** Takes in an image: labels in order, then packed pages in order. Only into an empty directory. */
@@ -158,7 +169,7 @@ export class Directory {
       const rowsEach = (PAGE_ROWS_MAX >>> 1) * DIRECTORY_ROW_BYTES;
       for (let from = 0; from < bytes.length; from += rowsEach) {
         const piece = bytes.subarray(from, Math.min(bytes.length, from + rowsEach));
-        const page = emptyPage();
+        const page = this.#emptyPage();
         page.rows.set(piece);
         page.count = piece.length / DIRECTORY_ROW_BYTES;
         this.#pages.push(page);
@@ -175,7 +186,7 @@ export class Directory {
       const at = this.#lowerBound(key, change.target);
       invariant(at !== undefined, `the row of entry ${change.target} is in the directory`);
       const offset = at.index * DIRECTORY_ROW_BYTES;
-      const { rows } = at.page;
+      const { rows } = this.#writable(at.pageIndex);
       invariant(
         comparePrefix(rows, offset, key) === 0 &&
           rows.readUIntBE(offset + SEQNO_OFFSET, 6) === change.target,
@@ -188,19 +199,14 @@ export class Directory {
   }
 
   #insert(prefix: Buffer, seqno: Seqno, label: number): void {
-    let pageIndex = this.#pageFor(prefix, seqno);
-    let page = this.#pages[pageIndex];
-    if (page === undefined) {
-      page = emptyPage();
-      this.#pages.push(page);
-    }
+    const pageIndex = this.#pageFor(prefix, seqno);
+    if (this.#pages.length === 0) this.#pages.push(this.#emptyPage());
+    let page = this.#writable(pageIndex);
     if (page.count === PAGE_ROWS_MAX) {
-      const upper = splitPage(page);
+      const upper = this.#emptyPage();
+      moveUpperHalf(page, upper);
       this.#pages.splice(pageIndex + 1, 0, upper);
-      if (compareRow(upper.rows, 0, prefix, seqno) <= 0) {
-        page = upper;
-        pageIndex += 1;
-      }
+      if (compareRow(upper.rows, 0, prefix, seqno) <= 0) page = upper;
     }
     const offset = lowerBoundInPage(page, prefix, seqno) * DIRECTORY_ROW_BYTES;
     const end = page.count * DIRECTORY_ROW_BYTES;
@@ -210,6 +216,23 @@ export class Directory {
     page.rows.writeUInt32BE(label, offset + LABEL_OFFSET);
     page.count += 1;
     this.#committedSize += 1;
+  }
+
+  /** A page that may be changed: one that a capture reads makes way for a copy. */
+  #writable(pageIndex: number): Page {
+    const page = this.#pages[pageIndex];
+    invariant(page !== undefined, `page ${pageIndex} is there`);
+    if (!this.#isHeld || page.epoch === this.#epoch) return page;
+    const copy = this.#emptyPage();
+    page.rows.copy(copy.rows, 0, 0, page.count * DIRECTORY_ROW_BYTES);
+    copy.count = page.count;
+    this.#pages[pageIndex] = copy;
+    return copy;
+  }
+
+  #emptyPage(): Page {
+    const rows = Buffer.allocUnsafeSlow(PAGE_ROWS_MAX * DIRECTORY_ROW_BYTES);
+    return { rows, count: 0, epoch: this.#epoch };
   }
 
   #unlist(pending: PendingChange): void {
@@ -250,35 +273,61 @@ export class Directory {
   }
 
   /** Place of the first row that is not before (prefix, seqno). */
-  #lowerBound(prefix: Buffer, seqno: number): { page: Page; index: number } | undefined {
+  #lowerBound(prefix: Buffer, seqno: number): Place | undefined {
     const pageIndex = this.#pageFor(prefix, seqno);
     const page = this.#pages[pageIndex];
     if (page === undefined) return undefined;
     const index = lowerBoundInPage(page, prefix, seqno);
-    if (index < page.count) return { page, index };
-    const next = this.#pages[pageIndex + 1];
-    return next === undefined ? undefined : { page: next, index: 0 };
+    if (index < page.count) return { page, pageIndex, index };
+    return this.#firstOf(pageIndex + 1);
   }
 
-  #next(at: { page: Page; index: number }): { page: Page; index: number } | undefined {
-    if (at.index + 1 < at.page.count) return { page: at.page, index: at.index + 1 };
-    const next = this.#pages[this.#pages.indexOf(at.page) + 1];
-    return next === undefined ? undefined : { page: next, index: 0 };
+  #next({ page, pageIndex, index }: Place): Place | undefined {
+    if (index + 1 < page.count) return { page, pageIndex, index: index + 1 };
+    return this.#firstOf(pageIndex + 1);
+  }
+
+  #firstOf(pageIndex: number): Place | undefined {
+    const page = this.#pages[pageIndex];
+    return page === undefined ? undefined : { page, pageIndex, index: 0 };
   }
 }
 
-function emptyPage(): Page {
-  return { rows: Buffer.allocUnsafeSlow(PAGE_ROWS_MAX * DIRECTORY_ROW_BYTES), count: 0 };
+/** Where a row stands. */
+interface Place {
+  readonly page: Page;
+  readonly pageIndex: number;
+  readonly index: number;
 }
 
-/** Moves the upper half of a full page into a new one. */
-function splitPage(page: Page): Page {
-  const upper = emptyPage();
+function* packedPages(
+  pages: readonly { readonly rows: Buffer; readonly count: number }[],
+  rowsPerPage: number,
+): Generator<Uint8Array, void, void> {
+  let packed = Buffer.allocUnsafeSlow(rowsPerPage * DIRECTORY_ROW_BYTES);
+  let filled = 0;
+  for (const page of pages) {
+    const bytes = page.count * DIRECTORY_ROW_BYTES;
+    for (let from = 0; from < bytes; ) {
+      const taken = Math.min(bytes - from, packed.length - filled);
+      page.rows.copy(packed, filled, from, from + taken);
+      filled += taken;
+      from += taken;
+      if (filled < packed.length) continue;
+      yield packed;
+      packed = Buffer.allocUnsafeSlow(rowsPerPage * DIRECTORY_ROW_BYTES);
+      filled = 0;
+    }
+  }
+  if (filled > 0) yield packed.subarray(0, filled);
+}
+
+/** Moves the upper half of a full page into an empty one. */
+function moveUpperHalf(page: Page, upper: Page): void {
   const kept = page.count >>> 1;
   page.rows.copy(upper.rows, 0, kept * DIRECTORY_ROW_BYTES, page.count * DIRECTORY_ROW_BYTES);
   upper.count = page.count - kept;
   page.count = kept;
-  return upper;
 }
 
 function lowerBoundInPage(page: Page, prefix: Buffer, seqno: number): number {

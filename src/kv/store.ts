@@ -11,6 +11,7 @@ import { binaryTextOf, bytesOfBinaryText } from '../base/bytes.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { PAGE_ROWS_MAX } from '../base/limits.ts';
 import { decodeArchivedValue } from './archived-value.ts';
+import { Capture } from './capture.ts';
 import { Directory } from './directory.ts';
 import type { PageRequest, ReadArchive, ReadTable, ReadView, Row } from './tables.ts';
 import { type JournalEntry, VersionedTable } from './versioned-table.ts';
@@ -26,6 +27,9 @@ export class Store {
   #journalStart = 0;
   #newest: Seqno = seqnoOf(0);
   #committed: Seqno = seqnoOf(0);
+  /** The committed state that a capture reads, and what was settled over it since. */
+  #held: Seqno | undefined;
+  #overHeld: JournalEntry[] = [];
 
   constructor(archivedTables: readonly string[]) {
     for (const name of archivedTables) this.#directories.set(name, new Directory());
@@ -73,14 +77,14 @@ export class Store {
     if (seqno <= this.#committed) return;
     for (const map of signatureMaps) {
       const table = this.versionedTable(map.name);
-      for (const [key, value] of map.writes) table.settle(table.write(seqno, key, value));
+      for (const [key, value] of map.writes) this.#settle(table.write(seqno, key, value));
     }
     const journal = this.#journal;
     let at = this.#journalStart;
     for (; at < journal.length; at += 1) {
       const entry = journal[at] as JournalEntry;
       if (entry.cell.seqno > seqno) break;
-      entry.table.settle(entry);
+      this.#settle(entry);
     }
     this.#journalStart = at;
     if (at === journal.length || at > 4096) {
@@ -89,6 +93,24 @@ export class Store {
     }
     for (const directory of this.#directories.values()) directory.commit(seqno);
     this.#committed = seqno;
+  }
+
+  #settle(entry: JournalEntry): void {
+    entry.table.settle(entry, this.#held);
+    if (this.#held !== undefined) this.#overHeld.push(entry);
+  }
+
+  /**
+   * Holds on to the committed state as it is now; undefined while another capture does. Beginning
+   * costs next to nothing; until it is released, what later commits replace is kept for it.
+   */
+  capture(): Capture | undefined {
+    if (this.#held !== undefined) return undefined;
+    this.#held = this.#committed;
+    return new Capture(this, this.#committed, () => {
+      this.#held = undefined;
+      for (const entry of this.#overHeld.splice(0)) entry.table.forgetOlder(entry);
+    });
   }
 
   /** Undoes every entry after `seqno`, none of which may be committed. */

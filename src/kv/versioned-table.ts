@@ -1,7 +1,8 @@
 /**
  * One ordinary table with its recent past: each row is a chain of versions, newest first, that ends
  * at the newest committed one. So the newest state, the committed state and a rollback cost nothing
- * but the uncommitted rows themselves.
+ * but the uncommitted rows themselves. While a capture (`capture.ts`) reads the committed state of
+ * an earlier moment, the version that was committed then is kept as well.
  */
 import { invariant } from '../base/assert.ts';
 import type { Seqno } from '../base/ids.ts';
@@ -71,11 +72,24 @@ export class VersionedTable {
     this.#keys.remove(entry.key);
   }
 
-  /** Makes a version final: what was before it is forgotten. */
-  settle(entry: JournalEntry): void {
-    const { cell, key } = entry;
+  /**
+   * Makes a version final. What was before it is forgotten, unless a capture at `held` still reads
+   * it: then of the older versions just that one stays, until `forgetOlder` is called.
+   */
+  settle(entry: JournalEntry, held?: Seqno): void {
+    const { cell } = entry;
     this.committedSize += exists(cell) - exists(cell.older);
     this.lastWrite = cell.seqno;
+    if (held === undefined) {
+      this.forgetOlder(entry);
+      return;
+    }
+    invariant(cell.seqno > held, 'what a capture reads was committed before it began');
+    if (cell.older !== undefined && cell.older.seqno > held) cell.older = cell.older.older;
+  }
+
+  /** Forgets what was before a final version, and the row itself if that version removed it. */
+  forgetOlder({ cell, key }: JournalEntry): void {
     cell.older = undefined;
     if (cell.value === undefined && this.#cells.get(key) === cell) {
       this.#cells.delete(key);

@@ -7,18 +7,37 @@
 import { CodedError } from '../base/errors.ts';
 import { seqnoOf } from '../base/ids.ts';
 import { readU64, writeU64 } from '../base/words.ts';
-import type { ImageRow, ImageTable } from '../kv/image.ts';
+import type { CapturedTable } from '../kv/capture.ts';
+import type { ImageTable } from '../kv/image.ts';
+import type { ImageRow } from '../kv/image-rows.ts';
 
-/** Encodes one table. */
-export function encodeImageTable(table: ImageTable): Buffer {
-  const rows = [...table.rows];
-  const blobLength = rows.reduce((sum, row) => sum + rowBytes(row), 0);
-  const name = Buffer.from(table.name, 'utf8');
-  const target = Buffer.alloc(24 + name.length + blobLength);
-  let at = writeU64(target, name.length, 0);
-  target.set(name, at);
-  at = writeU64(target, table.version, at + name.length);
-  at = writeU64(target, blobLength, at);
+/** Encodes tables. Each step is bounded work; the pieces belong together in their order. */
+export function* encodeTables(
+  tables: readonly CapturedTable[],
+): Generator<void, Uint8Array[], void> {
+  const pieces: Uint8Array[] = [];
+  for (const table of tables) {
+    const name = Buffer.from(table.name, 'utf8');
+    const head = Buffer.alloc(24 + name.length);
+    pieces.push(head);
+    let blobLength = 0;
+    for (const rows of table.batches()) {
+      const piece = encodeRows(rows);
+      blobLength += piece.length;
+      pieces.push(piece);
+      yield;
+    }
+    let at = writeU64(head, name.length, 0);
+    head.set(name, at);
+    at = writeU64(head, table.version, at + name.length);
+    writeU64(head, blobLength, at);
+  }
+  return pieces;
+}
+
+function encodeRows(rows: readonly ImageRow[]): Buffer {
+  const target = Buffer.alloc(rows.reduce((sum, row) => sum + rowBytes(row), 0));
+  let at = 0;
   for (const { key, version, value } of rows) {
     target.set(key, writeU64(target, key.length, at));
     at += padded(8 + key.length);

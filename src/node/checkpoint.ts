@@ -4,18 +4,20 @@
  * seqno is the one it was taken at; otherwise it is ignored and the state rebuilt.
  */
 import { hexOf } from '../base/bytes.ts';
-import type { IndexChange, LocalIndex, Random } from '../base/environment.ts';
+import type { IndexChange, LocalIndex, Random, Timers } from '../base/environment.ts';
 import { isCoded } from '../base/errors.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { type AeadKey, GCM_IV_BYTES, GCM_TAG_BYTES, openGcm, sealGcm } from '../crypto/aead.ts';
-import { imageOf, loadImage } from '../kv/image.ts';
+import type { Capture } from '../kv/capture.ts';
+import { loadImage } from '../kv/image.ts';
 import type { Store } from '../kv/store.ts';
-import { decodeImageTables, encodeImageTable } from '../ledger/state-image.ts';
+import { decodeImageTables, encodeTables } from '../ledger/state-image.ts';
+import { inSlices } from './slices.ts';
 
 const HEAD = 'checkpoint/head';
 const PIECES = 'checkpoint/piece/';
-/** Bytes of the state that one row of the index holds. */
-const PIECE_BYTES = 1024 * 1024;
+/** Bytes of the state at which a row of the index is full: sealing one takes a fraction of a ms. */
+const PIECE_BYTES = 512 * 1024;
 
 export interface CheckpointHead {
   /** A committed signature: the state is what stands after it. */
@@ -27,33 +29,57 @@ export interface CheckpointHead {
   readonly generation: number;
 }
 
-/** Writes a checkpoint of the committed state in the place of the one before. */
+export interface CheckpointDependencies {
+  readonly index: LocalIndex;
+  readonly key: AeadKey;
+  readonly random: Random;
+  readonly timers: Timers;
+}
+
+/** Writes a checkpoint of a captured state in the place of the one before. */
 export async function writeCheckpoint(
-  index: LocalIndex,
-  key: AeadKey,
-  random: Random,
-  store: Store,
-  place: { readonly seqno: Seqno; readonly root: Uint8Array },
+  { index, key, random, timers }: CheckpointDependencies,
+  capture: Capture,
+  root: Uint8Array,
 ): Promise<void> {
-  const state = Buffer.concat(imageOf(store).map(encodeImageTable));
+  const state = await inSlices(timers, encodeTables(capture.tables));
   const old = await index.keys(PIECES);
   const generation = ((await readHead(index, key))?.generation ?? 0) + 1;
   const changes: IndexChange[] = old.map((name) => ({ key: name }));
-  const pieces = Math.ceil(state.length / PIECE_BYTES);
-  for (let piece = 0; piece < pieces; piece += 1) {
-    const name = pieceName(generation, piece);
-    const bytes = state.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES);
-    changes.push({ key: name, value: sealRow(key, random, name, bytes) });
-  }
+  let pieces = 0;
+  const sealPieces = function* (): Generator<void, void, void> {
+    for (const bytes of inPieces(state)) {
+      const name = pieceName(generation, pieces);
+      changes.push({ key: name, value: sealRow(key, random, name, bytes) });
+      pieces += 1;
+      yield;
+    }
+  };
+  await inSlices(timers, sealPieces());
   const head: CheckpointHead = {
-    seqno: place.seqno,
-    root: hexOf(place.root),
+    seqno: capture.seqno,
+    root: hexOf(root),
     pieces,
     generation,
   };
   const text = Buffer.from(JSON.stringify(head));
   changes.push({ key: HEAD, value: sealRow(key, random, HEAD, text) });
   await index.write(changes);
+}
+
+/** The state's bytes, `PIECE_BYTES` or a little more to a piece. */
+function* inPieces(state: readonly Uint8Array[]): Generator<Uint8Array, void, void> {
+  let gathered: Uint8Array[] = [];
+  let length = 0;
+  for (const part of state) {
+    gathered.push(part);
+    length += part.length;
+    if (length < PIECE_BYTES) continue;
+    yield Buffer.concat(gathered);
+    gathered = [];
+    length = 0;
+  }
+  if (length > 0) yield Buffer.concat(gathered);
 }
 
 /** The head of the checkpoint at hand, or undefined if there is none that opens. */

@@ -261,9 +261,17 @@ export class RunningNode implements Backend {
     const { store, tree, identity } = this.#ledger;
     const seqno = store.committed;
     if (seqno === this.#checkpointAt) return;
+    const capture = store.capture();
+    if (capture === undefined) return;
     this.#checkpointAt = seqno;
-    const place = { seqno, root: tree.root(seqno + 1) };
-    await writeCheckpoint(this.#index, identity.indexKey, this.#deps.random, store, place);
+    const { random, timers } = this.#deps;
+    const key = identity.indexKey;
+    try {
+      const root = tree.root(seqno + 1);
+      await writeCheckpoint({ index: this.#index, key, random, timers }, capture, root);
+    } finally {
+      capture.release();
+    }
   }
 }
 

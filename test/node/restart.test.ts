@@ -9,9 +9,7 @@ import { seqnoOf, textOfTxId } from '../../src/base/ids.ts';
 import { aeadKeyOf, openGcm } from '../../src/crypto/aead.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import { HISTORICAL_SECRET, RESTARTS, SINGLETON } from '../../src/governance/tables.ts';
-import { imageOf } from '../../src/kv/image.ts';
 import type { Store } from '../../src/kv/store.ts';
-import { encodeImageTable } from '../../src/ledger/state-image.ts';
 import { loadCheckpoint, readHead } from '../../src/node/checkpoint.ts';
 import { loadIdentity } from '../../src/node/identity.ts';
 import { scanLedger } from '../../src/node/ledger-scan.ts';
@@ -38,6 +36,7 @@ import {
   type World,
   writeRow,
 } from '../support/node-rig.ts';
+import { stateBytes } from '../support/state-bytes.ts';
 
 const ALL_ROWS = Array.from({ length: 12 }, (_, number) => number);
 let stopped: World;
@@ -47,10 +46,6 @@ beforeAll(async () => {
   stopped = await openedWorld();
   ceased = await openedWorld(false);
 });
-
-function imageBytes(store: Store): string {
-  return Buffer.concat(imageOf(store).map(encodeImageTable)).toString('base64');
-}
 
 async function sealedFolder(world: World): Promise<SealedFolder> {
   return new SealedFolder(
@@ -217,7 +212,7 @@ describe('the checkpoint', () => {
     const { replayed, head } = await replayWith(stopped, true, true);
     expect(replayed.lastSigned?.seqno).toBe(head.seqno);
     const whole = await replayWith(stopped, false, false);
-    expect(imageBytes(replayed.store)).toBe(imageBytes(whole.replayed.store));
+    expect(stateBytes(replayed.store)).toBe(stateBytes(whole.replayed.store));
     await expect(replayWith(stopped, true, false)).rejects.toMatchObject({
       code: 'LedgerDamaged',
     });
@@ -234,7 +229,7 @@ describe('the checkpoint', () => {
     expect(head.seqno).toBeGreaterThan(20);
     expect(replayed.lastSigned?.seqno).toBeGreaterThan(head.seqno);
     const whole = await readLedger(left.disk);
-    expect(imageBytes(replayed.store)).toBe(imageBytes(whole.store));
+    expect(stateBytes(replayed.store)).toBe(stateBytes(whole.store));
   });
 
   test('one that belongs to another branch of the history is ignored', async () => {
