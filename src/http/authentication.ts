@@ -1,6 +1,6 @@
 /**
  * Who is asking (http-api.md §6): the endpoint's policies are tried in its order, the first that
- * passes wins. TLS asks for a certificate and accepts any; only here is it decided what it is worth.
+ * passes wins. TLS asks for a certificate and accepts any; what it is worth is decided here.
  */
 import type { AuthenticationPolicy, Caller, RequestError } from '../apps/interface.ts';
 import { utf8 } from '../base/bytes.ts';

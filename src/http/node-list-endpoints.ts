@@ -1,6 +1,6 @@
 /**
  * `/node/network/nodes…`, and the nodes' evidence (`quotes`, `attestations`), all from the nodes
- * table (http-api.md §10). Evidence of a virtual node proves nothing and says so (design decision 7).
+ * table (http-api.md §10). That of a virtual node proves nothing and says so (design decision 7).
  */
 import { type AppRequest, type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import { bytesOfBase64, hexOf, textOf, utf8 } from '../base/bytes.ts';
@@ -79,7 +79,8 @@ const LIST_PARAMETERS = {
 function listAnswer({ query }: AppRequest, view: ReadView, backend: Backend): AppResponse {
   const status = queryValue(query, 'status');
   if (status !== undefined && !STATUSES.includes(status)) {
-    const message = `Query parameter 'status' must be one of ${STATUSES.join(', ')}, not '${status}'`;
+    const known = STATUSES.join(', ');
+    const message = `Query parameter 'status' must be one of ${known}, not '${status}'`;
     return errorAnswer(400, 'InvalidQueryParameterValue', message);
   }
   const host = queryValue(query, 'host');

@@ -64,10 +64,12 @@ async function handle(
     return;
   }
   switch (request.url) {
-    case '/metrics':
+    case '/metrics': {
+      const figures = await registry.metrics();
       response.writeHead(200, { 'content-type': registry.contentType });
-      response.end(await registry.metrics());
+      response.end(figures);
       return;
+    }
     case '/ready':
       if (isReady()) send(response, 200, 'ready\n');
       else send(response, 503, 'not ready\n');

@@ -56,7 +56,8 @@ function receiptStep(backend: Backend, { query }: AppRequest, form: Form): Step 
 }
 
 function notCommitted(txId: TxId, status: 'Unknown' | 'Pending' | 'Invalid'): AppResponse {
-  const message = `Only committed transactions can be queried. Transaction ${textOfTxId(txId)} is ${status}`;
+  const which = textOfTxId(txId);
+  const message = `Only committed transactions can be queried. Transaction ${which} is ${status}`;
   if (status === 'Invalid') return errorAnswer(404, 'TransactionInvalid', message);
   // It may be committed a moment from now.
   const code = 'TransactionPendingOrUnknown';

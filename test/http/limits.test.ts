@@ -147,7 +147,7 @@ describe('bodies in flight', () => {
 });
 
 describe('sessions', () => {
-  test('from the soft cap on are told so at their first request, at the hard cap dropped', async () => {
+  test('beyond the soft cap are told at their first request, at the hard cap dropped', async () => {
     const target = await house({ sessionsSoftMax: 2, sessionsHardMax: 3 });
     const first = await RawClient.connect(target);
     const second = await RawClient.connect(target);

@@ -157,7 +157,7 @@ describe('who asks', () => {
 });
 
 describe('errors', () => {
-  test('an application says those of its own endpoints, CCF’s shape is for all others', async () => {
+  test('an application says those of its own endpoints, CCF’s shape is for others', async () => {
     const wrongVerb = await askOnce(house, undefined, 'POST', '/blunt/any');
     expect(wrongVerb.status).toBe(405);
     expect(wrongVerb.body.toString()).toBe(
@@ -180,7 +180,7 @@ describe('errors', () => {
     },
   );
 
-  test('a coded error of the backend says status, code, sentence and when to try again', async () => {
+  test('a coded error of the backend says status, code, sentence and when to retry', async () => {
     house.service.failure = new CodedError('TooManyPendingTransactions', 'Too many.', {
       status: 503,
       retryAfterSeconds: 2,

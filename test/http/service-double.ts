@@ -229,7 +229,18 @@ function nodeRow(pem: string): unknown {
     quote_info: virtualEvidence(publicKeyOf(pem), '11'.repeat(32)),
     rpc_interfaces: {
       primary_rpc_interface: {
+        app_protocol: 'HTTP1',
         bind_address: '127.0.0.1:8000',
+        endorsement: { authority: 'Service' },
+        forwarding_timeout_ms: 3000,
+        http_configuration: {
+          max_body_size: '1048576',
+          max_header_size: '16384',
+          max_headers_count: 256,
+        },
+        max_open_sessions_hard: 1010,
+        max_open_sessions_soft: 1000,
+        protocol: 'tcp',
         published_address: '127.0.0.1:8000',
       },
     },

@@ -1,0 +1,175 @@
+// What a node tells of itself under /node (http-api.md §10), where the recorded exchanges say
+// nothing: as a backup, while it stops, for wrong input, and that virtual evidence says INSECURE.
+
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { askOnce, codeOf, jsonOf, type Reply } from './client.ts';
+import { type House, openHouse } from './house.ts';
+
+let house: House;
+
+beforeEach(async () => {
+  house = await openHouse();
+});
+
+afterEach(() => house.close());
+
+const ask = (path: string, method = 'GET'): Promise<Reply> =>
+  askOnce(house, undefined, method, path);
+
+describe('roles', () => {
+  test('a primary says so, and is no backup', async () => {
+    expect((await ask('/node/primary')).status).toBe(200);
+    expect((await ask('/node/primary', 'HEAD')).status).toBe(200);
+    expect((await ask('/node/backup')).status).toBe(404);
+  });
+
+  test('a backup redirects HEAD only, and cannot where it does not know the primary', async () => {
+    house.service.role = 'backup';
+    expect((await ask('/node/backup')).status).toBe(200);
+    expect((await ask('/node/primary')).status).toBe(404);
+    expect((await ask('/node/primary', 'HEAD')).status).toBe(500);
+  });
+});
+
+describe('readiness', () => {
+  test.each(['/node/ready/app', '/node/ready/gov'])(
+    '%s is 204, and 503 while stopping',
+    async (path) => {
+      expect((await ask(path)).status).toBe(204);
+      house.service.stopNotice = true;
+      expect((await ask(path)).status).toBe(503);
+    },
+  );
+
+  test('without an open application, only governance is ready', async () => {
+    house.service.open = false;
+    expect((await ask('/node/ready/app')).status).toBe(503);
+    expect((await ask('/node/ready/gov')).status).toBe(204);
+  });
+});
+
+describe('the nodes', () => {
+  test.each([
+    ['', 1],
+    ['?status=Trusted', 1],
+    ['?status=Retired', 0],
+    ['?host=127.0.0.1&port=8000', 1],
+    ['?host=127.0.0.2', 0],
+    ['?port=8001', 0],
+  ])('listed with %j are %i', async (query, count) => {
+    const { nodes } = jsonOf(await ask(`/node/network/nodes${query}`)) as { nodes: unknown[] };
+    expect(nodes).toHaveLength(count);
+  });
+
+  test('a status that does not exist is a 400', async () => {
+    const reply = await ask('/node/network/nodes?status=Happy');
+    expect([reply.status, codeOf(reply)]).toEqual([400, 'InvalidQueryParameterValue']);
+  });
+
+  test('one is found by its id, by being this one, and by being the primary', async () => {
+    const byId = jsonOf(await ask(`/node/network/nodes/${house.service.nodeId}`));
+    expect(jsonOf(await ask('/node/network/nodes/self'))).toEqual(byId);
+    expect(jsonOf(await ask('/node/network/nodes/primary'))).toEqual(byId);
+    expect(byId).toMatchObject({ primary: true, status: 'Trusted', last_written: 1 });
+  });
+});
+
+describe('virtual evidence', () => {
+  test.each([
+    ['/node/quotes/self', (body: unknown) => body],
+    ['/node/attestations/self', (body: unknown) => body],
+    ['/node/quotes', (body: unknown) => (body as { quotes: unknown[] }).quotes[0]],
+    [
+      '/node/attestations',
+      (body: unknown) => (body as { attestations: unknown[] }).attestations[0],
+    ],
+  ])('%s says what it is, and that it is INSECURE', async (path, pick) => {
+    const evidence = pick(jsonOf(await ask(path))) as Readonly<Record<string, string>>;
+    expect(evidence).toMatchObject({
+      format: 'Insecure_Virtual',
+      node_id: house.service.nodeId,
+      insecure: expect.stringMatching(/^INSECURE/),
+    });
+    const raw: unknown = JSON.parse(Buffer.from(evidence.raw ?? '', 'base64').toString());
+    expect(Object.keys(raw as object).sort()).toEqual([
+      'host_data',
+      'measurement',
+      'report_data',
+    ]);
+  });
+});
+
+describe('commits and transactions', () => {
+  test.each([
+    ['?view_history=maybe', 400],
+    ['?view_history_since=0', 400],
+    ['?view_history_since=x', 400],
+    ['?view_history_since=3', 404],
+    ['?view_history_since=2', 200],
+    ['?view_history=false', 200],
+  ])('/commit%s is %i', async (query, status) => {
+    const reply = await ask(`/node/commit${query}`);
+    expect(reply.status).toBe(status);
+    if (status !== 200) expect(codeOf(reply)).toBe('InvalidQueryParameterValue');
+  });
+
+  test('the history has the first transaction of each view', async () => {
+    house.service.elect();
+    expect(jsonOf(await ask('/app/commit?view_history=true'))).toEqual({
+      transaction_id: '3.2',
+      view_history: ['1.1', '2.1', '3.2'],
+    });
+  });
+
+  test.each([
+    ['2.1', 'Committed'],
+    ['3.1', 'Invalid'],
+    ['2.2', 'Unknown'],
+    ['2.0', 'Invalid'],
+  ])('%s is %s', async (txId, status) => {
+    expect(jsonOf(await ask(`/app/tx?transaction_id=${txId}`))).toMatchObject({ status });
+  });
+});
+
+describe('receipts', () => {
+  test('as COSE have their own type', async () => {
+    const reply = await ask('/app/receipt/cose?transaction_id=2.1');
+    expect([reply.status, reply.headers.get('content-type')]).toEqual([
+      200,
+      'application/cose',
+    ]);
+    expect(reply.body.toString()).toBe('a COSE receipt');
+  });
+
+  test.each([
+    ['/receipt', '3'],
+    ['/receipt/cose', '1'],
+  ])('%s that is not there yet: 202, ask again after %s s', async (path, seconds) => {
+    house.service.receiptsAre = 'pending';
+    const reply = await ask(`/gov${path}?transaction_id=2.1`);
+    expect([reply.status, reply.headers.get('retry-after')]).toEqual([202, seconds]);
+    expect(reply.headers.get('cache-control')).toBe('no-cache');
+    expect(reply.body.toString()).toBe(
+      'Historical transaction 2.1 is not currently available.',
+    );
+  });
+
+  test('that will never be there: 404', async () => {
+    house.service.receiptsAre = 'unavailable';
+    const reply = await ask('/app/receipt/cose?transaction_id=2.1');
+    expect([reply.status, codeOf(reply)]).toEqual([404, 'ResourceNotFound']);
+  });
+
+  test.each([
+    ['', 400, 'InvalidQueryParameterValue'],
+    ['?transaction_id=x', 400, 'InvalidQueryParameterValue'],
+    ['?transaction_id=2.7', 404, 'TransactionPendingOrUnknown'],
+    ['?transaction_id=7.1', 404, 'TransactionInvalid'],
+  ])('for %j: %i %s', async (query, status, code) => {
+    const reply = await ask(`/app/receipt${query}`);
+    expect([reply.status, codeOf(reply)]).toEqual([status, code]);
+    expect(reply.headers.get('cache-control')).toBe(
+      code === 'TransactionPendingOrUnknown' ? 'no-cache' : undefined,
+    );
+  });
+});

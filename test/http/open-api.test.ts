@@ -1,0 +1,101 @@
+// The OpenAPI documents: valid, complete, and true to CCF's where an endpoint is CCF's.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { recordings } from '../ccf/recordings.ts';
+import { askOnce, jsonOf } from './client.ts';
+import { type House, openHouse } from './house.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+interface Operation extends Json {
+  readonly operationId: string;
+  readonly parameters?: readonly { readonly name: string; readonly in: string }[];
+  readonly responses: Readonly<Record<string, Json>>;
+}
+interface Document extends Json {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+}
+
+let house: House;
+
+beforeAll(async () => {
+  house = await openHouse();
+});
+
+afterAll(() => house.close());
+
+async function documentOf(frontend: string): Promise<Document> {
+  return jsonOf(await askOnce(house, undefined, 'GET', `/${frontend}/api`)) as Document;
+}
+
+const VERBS = ['get', 'head', 'post', 'put', 'delete'];
+
+function operations(document: Document): readonly (readonly [string, string, Operation])[] {
+  return Object.entries(document.paths).flatMap(([path, item]) =>
+    Object.entries(item)
+      .filter(([verb]) => VERBS.includes(verb))
+      .map(([verb, operation]) => [path, verb, operation] as const),
+  );
+}
+
+describe.each(['app', 'node', 'gov'])('the document of /%s', (frontend) => {
+  test('refers to nothing that is not in it', async () => {
+    const document = await documentOf(frontend);
+    const text = JSON.stringify(document);
+    const references = [...text.matchAll(/"\$ref":"#\/([^"]+)"/g)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(references.length).toBeGreaterThan(0);
+    for (const reference of references) {
+      const found = reference
+        .split('/')
+        .reduce<unknown>((at, key) => (at as Json | undefined)?.[key], document);
+      expect(found, reference).toBeDefined();
+    }
+  });
+
+  test('names each operation once, and declares each parameter of its path', async () => {
+    const document = await documentOf(frontend);
+    const all = operations(document);
+    const names = all.map(([, , { operationId }]) => operationId);
+    expect(new Set(names).size).toBe(names.length);
+    for (const [path, , operation] of all) {
+      expect(path.startsWith(`/${frontend}/`)).toBe(true);
+      const item = document.paths[path] as Json;
+      const declared = [
+        ...((item.parameters as Operation['parameters']) ?? []),
+        ...(operation.parameters ?? []),
+      ].filter((parameter) => parameter.in === 'path');
+      const needed = [...path.matchAll(/\{(\w+)\}/g)].map((match) => match[1]);
+      expect(declared.map(({ name }) => name)).toEqual(needed);
+    }
+  });
+
+  test('says of each response what it is, and has an error for all others', async () => {
+    for (const [path, verb, { responses }] of operations(await documentOf(frontend))) {
+      expect(responses.default, `${verb} ${path}`).toBeDefined();
+      for (const [status, response] of Object.entries(responses)) {
+        if (status !== 'default')
+          expect(response.description, path).toEqual(expect.any(String));
+      }
+    }
+  });
+});
+
+test.each([
+  ['app', '073-app-openapi'],
+  ['node', '074-node-openapi'],
+])('in /%s, what CCF has too is called and parametrised as there', async (frontend, name) => {
+  const recorded = recordings().find((one) => one.name === name);
+  const theirs = JSON.parse(recorded?.answerBody.toString() ?? '') as Document;
+  const ours = await documentOf(frontend);
+  const shared = operations(theirs).filter(([path, verb]) => ours.paths[path]?.[verb]);
+  expect(shared.length).toBeGreaterThan(10);
+  for (const [path, verb, operation] of shared) {
+    const own = ours.paths[path]?.[verb];
+    expect(own?.operationId).toBe(operation.operationId);
+    const names = (parameters: Operation['parameters']): readonly string[] =>
+      (parameters ?? []).map((parameter) => parameter.name).sort();
+    expect(names(own?.parameters), `${verb} ${path}`).toEqual(names(operation.parameters));
+  }
+});
