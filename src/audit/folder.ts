@@ -20,8 +20,8 @@ export interface FolderOptions {
 }
 
 /**
- * The chunk files to read, in order. Throws `LedgerUnreadable` when the folder cannot be listed, and
- * a fault when its files do not make one ledger.
+ * The chunk files to read, in order. Throws `LedgerUnreadable` when the folder cannot be listed,
+ * and a fault when its files do not make one ledger.
  */
 export async function chunkFiles(folder: string, options: FolderOptions): Promise<ChunkFile[]> {
   const files: ChunkFile[] = [];

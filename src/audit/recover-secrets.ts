@@ -22,8 +22,8 @@ import {
 } from './secret-rules.ts';
 
 /**
- * All secrets of a ledger. Rejects with `SecretsUnavailable` when this key opens no share, one share
- * is not enough, or the ledger does not hold what it takes.
+ * All secrets of a ledger. Rejects with `SecretsUnavailable` when this key opens no share, one
+ * share is not enough, or the ledger does not hold what it takes.
  */
 export async function recoverSecrets(
   folder: string,

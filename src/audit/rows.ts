@@ -1,6 +1,6 @@
 /**
- * Reads rows of built-in tables: JSON of known fields (ledger-format.md §5.2). What is missing or of
- * another type becomes a fault of the rule that is asked for.
+ * Reads rows of built-in tables: JSON of known fields (ledger-format.md §5.2). What is missing or
+ * of another type becomes a fault of the rule that is asked for.
  */
 import { textOf } from '../base/bytes.ts';
 import type { MapWrites } from '../ledger/entry.ts';

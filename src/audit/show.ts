@@ -70,7 +70,7 @@ function shownValue(value: Uint8Array): unknown {
   }
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it rules out.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what it rules out.
 const UNPRINTABLE = /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd]/;
 
 function shownBytes(bytes: Uint8Array): Shown {

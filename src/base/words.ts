@@ -2,9 +2,9 @@
  * Unsigned 64-bit little-endian words in buffers, as the ledger's framing uses them
  * (ledger-format.md, conventions).
  *
- * They are written as two 32-bit words, which costs a tenth of going through a BigInt. No length and
- * no seqno reaches 2^53, so a number holds each of them exactly; what a reader finds beyond that is
- * given back as Infinity, which fails every comparison with a bound.
+ * They are written as two 32-bit words, which costs a tenth of going through a BigInt. No length
+ * and no seqno reaches 2^53, so a number holds each of them exactly; what a reader finds beyond
+ * that is given back as Infinity, which fails every comparison with a bound.
  */
 
 const WORD = 0x1_0000_0000;

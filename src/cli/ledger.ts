@@ -264,7 +264,8 @@ function snapshotLine({
 }: SnapshotVerdict): string {
   if (fault !== undefined) return `BAD snapshot ${file}: ${fault.reason}: ${fault.message}`;
   const whose = trust === 'given' ? '' : ', judged by the service it names itself';
-  return `${ok ? 'GOOD' : 'BAD'} snapshot ${file}: seqno ${seqno}, ${tables} public tables, ${rows} rows${whose}`;
+  const holds = `seqno ${seqno}, ${tables} public tables, ${rows} rows`;
+  return `${ok ? 'GOOD' : 'BAD'} snapshot ${file}: ${holds}${whose}`;
 }
 
 async function show(folder: string, values: Values, io: CommandIo): Promise<number> {
@@ -333,7 +334,8 @@ function shortened(value: unknown): string {
     '\\n',
   );
   if (whole.length <= SHOWN_CHARACTERS_MAX) return whole;
-  return `${whole.slice(0, SHOWN_CHARACTERS_MAX)}… (${whole.length} characters; --json shows all)`;
+  const start = whole.slice(0, SHOWN_CHARACTERS_MAX);
+  return `${start}… (${whole.length} characters; --json shows all)`;
 }
 
 async function text(path: string): Promise<string> {

@@ -2,9 +2,9 @@
  * COSE_Sign1 (RFC 9052 §4.2) as CCF writes it: the ledger's signatures, the endorsement of former
  * service identities, and receipts (ledger-format.md §6.2, §12.1, §14.2). Runs in a browser.
  *
- * Encoding keeps the order in which headers are given, because CCF's differs from the sorted one and
- * signed bytes must not move. Decoding is strict: nothing trails, nothing is of indefinite length,
- * no key occurs twice, integers and lengths are as short as they can be.
+ * Encoding keeps the order in which headers are given, because CCF's differs from the sorted one
+ * and signed bytes must not move. Decoding is strict: nothing trails, nothing is of indefinite
+ * length, no key occurs twice, integers and lengths are as short as they can be.
  */
 import { decode, encode } from 'cborg';
 import { CodedError } from '../base/errors.ts';

@@ -2,8 +2,8 @@
  * Recovery shares: the key that wraps the ledger secret, split among members so that a threshold of
  * them gets it back (Shamir 1979; governance.md §7, ledger-format.md §11).
  *
- * The field is the integers modulo 2^31 − 1; ten limbs are shared side by side. A share is its x and
- * ten y, 32 bits each, little-endian; the share at x = 0 is the whole secret.
+ * The field is the integers modulo 2^31 − 1; ten limbs are shared side by side. A share is its x
+ * and ten y, 32 bits each, little-endian; the share at x = 0 is the whole secret.
  */
 import { hkdfSync } from 'node:crypto';
 import { bufferOf } from '../base/bytes.ts';
@@ -57,7 +57,9 @@ export function splitWrappingKey(
   return { wrappingKey: wrappingKeyOf(fullShare), fullShare, shares };
 }
 
-/** A uniform element of the field: 31 bits, drawn again in the one case in 2^31 that is the prime. */
+/**
+ * A uniform element of the field: 31 bits, drawn again in the one case in 2^31 that is the prime.
+ */
 function randomElement(random: Random): number {
   for (;;) {
     const value = bufferOf(random.bytes(WORD)).readUInt32LE(0) & PRIME;
@@ -171,7 +173,9 @@ export function unwrapLedgerSecret(wrappingKey: Uint8Array, wrapped: Uint8Array)
   return unwrapUnder(aeadKeyOf(wrappingKey), wrapped);
 }
 
-/** A secret under another one, as the chain of former ledger secrets keeps it; the nonce is random. */
+/**
+ * A secret under another one, as the chain of former ledger secrets keeps it; the nonce is random.
+ */
 export function wrapUnder(key: AeadKey, secret: Uint8Array, iv: Uint8Array): Buffer {
   const { tag, ciphertext } = sealGcm(key, iv, NO_SALT, secret);
   return Buffer.concat([tag, iv, ciphertext]);

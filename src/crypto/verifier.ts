@@ -1,6 +1,6 @@
 /**
- * What verification needs of cryptography, and nothing else, so that the same verifying code runs on
- * Node and in a browser. `verifier-node.ts` and `verifier-web.ts` implement it, and agree.
+ * What verification needs of cryptography, and nothing else, so that the same verifying code runs
+ * on Node and in a browser. `verifier-node.ts` and `verifier-web.ts` implement it, and agree.
  */
 
 export type HashName = 'SHA-256' | 'SHA-384' | 'SHA-512';

@@ -30,8 +30,9 @@ export interface ChunkName {
   readonly committedPrefix: boolean;
 }
 
-const NAME =
-  /^ledger_([1-9]\d{0,15})(?:-([1-9]\d{0,15}))?(\.committed_prefix|\.committed)?(\.recovery)?(\.ignored)?$/;
+const RANGE = '([1-9]\\d{0,15})(?:-([1-9]\\d{0,15}))?';
+const ENDINGS = '(\\.committed_prefix|\\.committed)?(\\.recovery)?(\\.ignored)?';
+const NAME = new RegExp(`^ledger_${RANGE}${ENDINGS}$`);
 
 /** Reads a chunk file's name; undefined if it is not one. */
 export function parseChunkName(name: string): ChunkName | undefined {
@@ -74,8 +75,8 @@ export function encodePositions(positions: readonly number[]): Buffer {
 }
 
 /**
- * Reads a positions table that begins at `tableAt`. Throws `BadChunk` unless its offsets begin at 8,
- * rise, and stay before the table.
+ * Reads a positions table that begins at `tableAt`. Throws `BadChunk` unless its offsets begin at
+ * 8, rise, and stay before the table.
  */
 export function decodePositions(table: Uint8Array, tableAt: number): number[] {
   if (table.length === 0 || table.length % POSITION_BYTES !== 0) {
@@ -146,8 +147,8 @@ export interface EntryScan {
 }
 
 /**
- * Walks from entry to entry by their sizes, from `from` to `to`. Never throws: what is no entry ends
- * the walk, and where and why is told.
+ * Walks from entry to entry by their sizes, from `from` to `to`. Never throws: what is no entry
+ * ends the walk, and where and why is told.
  */
 export function scanEntries(
   bytes: Buffer,

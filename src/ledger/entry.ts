@@ -158,7 +158,7 @@ function startEntry(framing: Framing, publicLength: number, privateLength: numbe
   if (total - ENTRY_HEADER_BYTES > ENTRY_BYTES_MAX) {
     throw new CodedError(
       'EntryTooLarge',
-      `transaction ${view}.${seqno} would be ${total} bytes; at most ${ENTRY_BYTES_MAX} can be kept`,
+      `transaction ${view}.${seqno} would be ${total} bytes, more than ${ENTRY_BYTES_MAX}`,
       { view, seqno, bytes: total },
     );
   }

@@ -1,6 +1,6 @@
 /**
- * The JSON form of a receipt (ledger-format.md §14.1): what a service answers, and what is read back
- * from anybody who claims to have had it from one. Runs in a browser.
+ * The JSON form of a receipt (ledger-format.md §14.1): what a service answers, and what is read
+ * back from anybody who claims to have had it from one. Runs in a browser.
  */
 import { CodedError } from '../base/errors.ts';
 import { fromBase64, fromHex, toBase64, toHex } from '../base/portable-bytes.ts';

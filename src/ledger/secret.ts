@@ -1,6 +1,6 @@
 /**
- * A ledger secret made ready: the key that seals private domains and what commit evidence is derived
- * from (ledger-format.md §3.2 and §7).
+ * A ledger secret made ready: the key that seals private domains and what commit evidence is
+ * derived from (ledger-format.md §3.2 and §7).
  */
 import { type AeadKey, aeadKeyOf } from '../crypto/aead.ts';
 import { EvidenceMaker } from './evidence.ts';

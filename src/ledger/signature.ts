@@ -1,6 +1,6 @@
 /**
- * Signature transactions: the root of everything before them, signed by the node, by the service, or
- * by both, and a row that holds the tree (ledger-format.md §6).
+ * Signature transactions: the root of everything before them, signed by the node, by the service,
+ * or by both, and a row that holds the tree (ledger-format.md §6).
  */
 import { base64Of, bytesOfBase64, bytesOfHex, textOf, utf8 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';

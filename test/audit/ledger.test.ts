@@ -67,7 +67,7 @@ test('a part of a ledger is judged up to level merkle, from its first signature 
   expect(verdict.fault).toMatchObject({ reason: 'TreeRow', file: 'ledger_11', seqno: 12 });
 });
 
-test('a fault is told with its file, offset and transaction, and what was proven before', async () => {
+test('a fault is told with file, offset and transaction, and what was proven before', async () => {
   const files = LedgerFiles.read(LEDGER);
   const { name, offset } = files.locate(8);
   files.entry(8).writeUInt8(4, 1);
@@ -111,7 +111,7 @@ test('an open chunk is verified to its last signature; the rest is counted', asy
   });
 });
 
-test('a torn last write is told, cut at whatever byte; a committed chunk must be whole', async () => {
+test('a torn last write is told, wherever it is cut; a committed chunk must be whole', async () => {
   const writer = await new LedgerWriter(await makeService()).open();
   writer.transaction([rows]);
   await writer.sign();

@@ -1,5 +1,5 @@
-// Receipts: real ones are good in both forms and with both verifiers; each change to one is found by
-// the check it concerns; nothing beneath needs Node.
+// Receipts: real ones are good in both forms and with both verifiers; each change to one is found
+// by the check it concerns; nothing beneath needs Node.
 
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -189,7 +189,8 @@ test("a payload's claims need payload, key and salt alike", async () => {
 });
 
 test('receipts are judged without Buffer, process or any module of Node', () => {
-  // What a browser has not is taken away before anything is loaded; only then the receipt is judged.
+  // What a browser has not is taken away before anything is loaded; only then the receipt is
+  // judged.
   const source = resolve(import.meta.dirname, '../../src');
   const program = `
     import { registerHooks } from 'node:module';
