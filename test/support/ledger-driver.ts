@@ -11,7 +11,11 @@ import { memberIdentity, sandboxFolder } from '../../src/cli/sandbox/sandbox-fol
 import { systemRandom } from '../../src/crypto/random.ts';
 import type { MemberAtCreation } from '../../src/governance/opening.ts';
 import { durableDisk } from '../../src/node/durable-disk.ts';
-import { NODE_DEFAULTS, type NodeOptions } from '../../src/node/node-options.ts';
+import {
+  NODE_DEFAULTS,
+  type NodeDependencies,
+  type NodeOptions,
+} from '../../src/node/node-options.ts';
 import { realClock, realTimers } from '../../src/node/real-time.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { startNode } from '../../src/node/start-node.ts';
@@ -21,6 +25,7 @@ const ARCHIVED = 'test.archived';
 export async function startDriver(
   folder: string,
   options: Partial<NodeOptions> = {},
+  dependencies: Partial<NodeDependencies> = {},
 ): Promise<RunningNode> {
   const members: MemberAtCreation[] = [
     await memberIdentity(sandboxFolder(`${folder}/parties`), 1, Date.now()),
@@ -48,6 +53,7 @@ export async function startDriver(
         console.error('fatal', error);
         process.exit(1);
       },
+      ...dependencies,
     },
     { members, recoveryThreshold: 1 },
   );
@@ -83,10 +89,12 @@ export async function writeMixed(node: RunningNode, number: number): Promise<num
   return txId.seqno;
 }
 
-async function main(): Promise<void> {
+/** The program: writes as its arguments say. Dependencies are replaced to plant a fault. */
+export async function drive(dependencies: Partial<NodeDependencies> = {}): Promise<void> {
   const [folder, count, parallel, chunkBytes] = process.argv.slice(2);
   if (folder === undefined) throw new Error('usage: ledger-driver.ts FOLDER COUNT');
-  const node = await startDriver(folder, { chunkBytes: Number(chunkBytes ?? 200_000) });
+  const options = { chunkBytes: Number(chunkBytes ?? 200_000) };
+  const node = await startDriver(folder, options, dependencies);
   console.log('ready');
   const total = Number(count) || Number.POSITIVE_INFINITY;
   let next = 0;
@@ -101,4 +109,4 @@ async function main(): Promise<void> {
   await node.stop();
 }
 
-if (import.meta.main) await main();
+if (import.meta.main) await drive();
