@@ -95,7 +95,7 @@ function roleEndpoints(backend: Backend): readonly Endpoint[] {
   const isPrimary = (): boolean => backend.node().primaryId === backend.node().nodeId;
   const wrongRole = (role: string): AppResponse =>
     errorAnswer(404, 'ResourceNotFound', `Node is not ${role}`);
-  return [
+  const endpoints: readonly Endpoint[] = [
     plain('/primary', 'Whether this node is the primary', () =>
       isPrimary() ? bareAnswer(200) : wrongRole('primary'),
     ),
@@ -111,6 +111,19 @@ function roleEndpoints(backend: Backend): readonly Endpoint[] {
       isPrimary() ? wrongRole('backup') : bareAnswer(200),
     ),
   ];
+  return endpoints.map((endpoint) =>
+    withResponses(endpoint, {
+      '200': { description: 'It is' },
+      ...(endpoint.verb === 'HEAD' ? { '308': { description: 'It is elsewhere' } } : {}),
+    }),
+  );
+}
+
+function withResponses(
+  endpoint: Endpoint,
+  responses: Readonly<Record<string, unknown>>,
+): Endpoint {
+  return { ...endpoint, openApi: { ...endpoint.openApi, responses } };
 }
 
 /** To the primary's interface of the same name; interfaces are listed in the nodes table. */
@@ -136,16 +149,12 @@ function readinessEndpoints(backend: Backend): readonly Endpoint[] {
       ready(backend.applicationOpen()),
     ),
     plain('/ready/gov', 'Whether governance can be used here', () => ready(true)),
-  ].map((endpoint) => ({
-    ...endpoint,
-    openApi: {
-      ...endpoint.openApi,
-      responses: {
-        '204': { description: 'Ready' },
-        '503': { description: 'Not ready, or about to stop' },
-      },
-    },
-  }));
+  ].map((endpoint) =>
+    withResponses(endpoint, {
+      '204': { description: 'Ready' },
+      '503': { description: 'Not ready, or about to stop' },
+    }),
+  );
 }
 
 function serviceEndpoints(backend: Backend): readonly Endpoint[] {

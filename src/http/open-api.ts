@@ -2,7 +2,6 @@
  * The OpenAPI 3.0 document of a frontend, made from its endpoints (http-api.md §1). An endpoint
  * may refine its operation; what it does not say is filled in here.
  */
-import type { AuthenticationPolicy } from '../apps/interface.ts';
 import type { FrontendName, Route } from './router.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -39,12 +38,12 @@ function operation(path: string, { endpoint }: Route): JsonObject {
   const { verb, effect, summary, openApi = {}, authentication } = endpoint;
   const { responses, ...rest } = openApi;
   const forwarding = effect === 'write' ? 'always' : 'sometimes';
-  const security = securityOf(authentication);
   return {
     operationId: operationId(verb, path),
     summary,
     'x-ccf-forwarding': { $ref: `#/components/x-ccf-forwarding/${forwarding}` },
-    ...(security.length === 0 ? {} : { security }),
+    // OpenAPI 3.0 has no word for TLS client certificates, so CCF too leaves them out of `security`.
+    'x-concordat-authentication': authentication,
     ...rest,
     responses: {
       ...(responses ?? JSON_RESPONSE),
@@ -59,23 +58,12 @@ function operationId(verb: string, path: string): string {
   return words.map((word) => word.slice(0, 1).toUpperCase() + word.slice(1)).join('');
 }
 
-/** No requirement at all when nobody need prove anything. */
-function securityOf(policies: readonly AuthenticationPolicy[]): readonly JsonObject[] {
-  if (policies.every((policy) => policy === 'no_auth')) return [];
-  return policies.map((policy) => (policy === 'no_auth' ? {} : { [policy]: [] }));
-}
-
 const JSON_RESPONSE = {
   '200': {
     description: 'Default response description',
     content: { 'application/json': { schema: {} } },
   },
 } as const;
-
-function certificateScheme(description: string): JsonObject {
-  // OpenAPI 3.0 has no word for mutual TLS (3.1 does); a scheme of its own name is its way out.
-  return { type: 'http', scheme: 'mutual-tls', description };
-}
 
 const COMPONENTS = {
   responses: {
@@ -98,11 +86,6 @@ const COMPONENTS = {
         },
       },
     },
-  },
-  securitySchemes: {
-    user_cert: certificateScheme('TLS client certificate of a user of this service'),
-    member_cert: certificateScheme('TLS client certificate of a member of this service'),
-    any_cert: certificateScheme('Any TLS client certificate that is valid by its dates'),
   },
   'x-ccf-forwarding': {
     always: {

@@ -1,6 +1,6 @@
 /**
- * Receipts of committed transactions (http-api.md §5.3 and §7, ledger-format.md §14), as JSON and
- * as COSE. What is not there yet is a 202 that says when to ask again; only what will never be
+ * Receipts of committed transactions (http-api.md §5.3, §7, ledger-format.md §14), as JSON and as
+ * COSE. What is not there yet is a 202 that says when to ask again; only what will never be
  * there is a 404.
  */
 import {

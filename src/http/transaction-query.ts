@@ -22,7 +22,11 @@ export function transactionIdOf(query: string): TxId | AppResponse {
   return errorAnswer(400, BAD_QUERY, message);
 }
 
-export const TRANSACTION_ID_SCHEMA = { type: 'string', pattern: '^[0-9]+\\.[0-9]+$' } as const;
+/** What every client may rely on; the very largest views and seqnos have a digit more. */
+export const TRANSACTION_ID_SCHEMA = {
+  type: 'string',
+  pattern: '^[0-9]{1,9}\\.[0-9]{1,15}$',
+} as const;
 
 /** A query parameter of an OpenAPI operation. */
 export function queryParameter(

@@ -33,6 +33,14 @@ export const ENTRY_BODY = {
 } as const;
 
 export const TEXT_BODY = {
+  parameters: [
+    {
+      in: 'path',
+      name: 'id',
+      required: true,
+      schema: { type: 'string', pattern: '^[0-9]{1,15}$' },
+    },
+  ],
   requestBody: {
     required: true,
     content: { 'text/plain': { schema: { type: 'string' } } },
