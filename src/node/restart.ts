@@ -75,7 +75,10 @@ export async function reopenLedger(
   const closed = await nameClosedChunks(disk, folders.ledger, replayed);
   const flush = options.durability === 'fsync';
   const chunks = await ChunkStore.open(disk, folders.ledger, flush, closed, replayed.open);
-  if (replayed.openMustClose) await chunks.completeOpen();
+  if (replayed.openMustClose) {
+    await chunks.completeOpen();
+    await chunks.commit(lastSigned.seqno);
+  }
 
   const old = replayed.secrets.latest;
   const made = await sealed.ledgerSecrets();

@@ -59,8 +59,10 @@ export interface PipelineDependencies {
   readonly timers: Timers;
   /** The disk failed: what was promised can no longer be kept, so the node must stop. */
   readonly onFatal: (error: unknown) => void;
-  /** A round was committed. */
-  readonly onCommit?: (seqno: Seqno, transactions: number) => void;
+  /** A round was committed: its signature's seqno, its transactions, the bytes of its entries. */
+  readonly onCommit?: (seqno: Seqno, transactions: number, bytes: number) => void;
+  /** Asked of each signature before it is made: whether its chunk must end with it. */
+  readonly endsChunkAt?: (signature: Seqno) => boolean;
 }
 
 interface Waiter {
@@ -138,6 +140,11 @@ export class WritePipeline {
       this.#waiters.push({ seqno, resolve, reject });
       this.#schedule();
     });
+  }
+
+  /** The service's key is to sign the next signature that covers what is there now. */
+  wantServiceSignature(): void {
+    if (this.#options.kind === 'mixed') this.#dualDue = true;
   }
 
   /** Signs and commits what is there, then takes nothing more. */
@@ -237,7 +244,8 @@ export class WritePipeline {
     if (this.#failure !== undefined) return;
     this.#round = 'running';
     const transactions = this.#unsigned;
-    const closes = this.#bytesInChunk >= this.#options.chunkBytes;
+    const asked = this.#deps.endsChunkAt?.(this.#next) ?? false;
+    const closes = asked || this.#bytesInChunk >= this.#options.chunkBytes;
     const { sealed: signature, maps } = await this.#sign(closes);
     const batch = this.#unwritten;
     const behindStart = batch.indexOf(signature) + 1;
@@ -249,14 +257,14 @@ export class WritePipeline {
     await chunks.append(
       written.map((entry) => entry.bytes),
       first.seqno,
-      closes,
     );
     store.commit(signature.seqno, maps);
     tree.flushTo(signature.seqno);
-    this.#deps.onCommit?.(signature.seqno, transactions);
+    const bytes = written.reduce((sum, entry) => sum + entry.bytes.length, 0);
+    this.#deps.onCommit?.(signature.seqno, transactions, bytes);
     this.#releaseWaiters(signature.seqno);
     if (closes) {
-      await chunks.sealComplete();
+      await chunks.commit(signature.seqno);
       this.#bytesInChunk = this.#unwritten.reduce((sum, entry) => sum + entry.bytes.length, 0);
     }
   }
