@@ -63,12 +63,20 @@ export class StoreTransaction implements Transaction {
         return read.size;
       },
       store: (key, label, value) => {
-        this.ownFor(name).put(binaryTextOf(key), encodeStored(label, value));
+        this.#archivedOnce(name, key, encodeStored(label, value));
       },
       relabel: (key: Uint8Array, row: ArchiveRow, label: Uint8Array) => {
-        this.ownFor(name).put(binaryTextOf(key), encodeRelabelled(row.seqno, label));
+        this.#archivedOnce(name, key, encodeRelabelled(row.seqno, label));
       },
     };
+  }
+
+  /** A write set has one row for a key, so a second change would silently take the first one's place. */
+  #archivedOnce(name: string, key: Uint8Array, value: Uint8Array): void {
+    const own = this.ownFor(name);
+    const text = binaryTextOf(key);
+    invariant(!own.writes.has(text), `a key of ${name} changes once in a transaction`);
+    own.put(text, value);
   }
 
   setClaimsDigest(digest: Uint8Array): void {

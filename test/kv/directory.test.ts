@@ -1,0 +1,238 @@
+// The directory of an archived table, against a plain list: many rows, colliding prefixes, labels
+// that change, rollbacks; and labels numbered alike however a node came to its state.
+
+import { describe, expect, test } from 'vitest';
+import { type Seqno, seqnoOf } from '../../src/base/ids.ts';
+import { encodeRelabelled, encodeStored } from '../../src/kv/archived-value.ts';
+import { Directory, KEY_PREFIX_BYTES } from '../../src/kv/directory.ts';
+import { Store } from '../../src/kv/store.ts';
+import type { ArchiveRow } from '../../src/kv/tables.ts';
+import { decodeMaps, encodeMaps, type MapWrites } from '../../src/kv/write-set.ts';
+import { type SeededRandom, withSeeds } from '../support/seeded-random.ts';
+import { stateBytes } from '../support/state-bytes.ts';
+
+const label = (text: string): Buffer => Buffer.from(text);
+const keyOf = (text: string): Buffer => Buffer.from(text.padEnd(16, '.'));
+const shown = (rows: readonly ArchiveRow[]): string =>
+  rows.map(({ seqno, label: each }) => `${seqno}:${Buffer.from(each)}`).join(' ');
+
+function store(directory: Directory, seqno: number, key: Buffer, text: string): void {
+  directory.write(seqnoOf(seqno), key, { kind: 'store', label: label(text) });
+}
+
+function relabel(
+  directory: Directory,
+  seqno: number,
+  key: Buffer,
+  target: number,
+  text: string,
+): void {
+  const change = { kind: 'relabel', target: seqnoOf(target), label: label(text) } as const;
+  directory.write(seqnoOf(seqno), key, change);
+}
+
+describe('rows', () => {
+  test('a row is found in the newest state at once and in the committed one later', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'x');
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:x');
+    expect(directory.findCommitted(keyOf('a'))).toEqual([]);
+    expect([directory.currentSize, directory.committedSize]).toEqual([1, 0]);
+    directory.commit(seqnoOf(1));
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('1:x');
+    expect([directory.currentSize, directory.committedSize]).toEqual([1, 1]);
+  });
+
+  test('keys that share their first ten bytes are all found, oldest first', () => {
+    const directory = new Directory();
+    const alike = ['0123456789-one', '0123456789-two', '0123456789'].map((key) =>
+      Buffer.from(key),
+    );
+    alike.forEach((key, at) => {
+      store(directory, 10 - at * 3, key, `label ${at}`);
+    });
+    directory.commit(seqnoOf(10));
+    for (const key of alike) {
+      expect(shown(directory.findCommitted(key))).toBe('4:label 2 7:label 1 10:label 0');
+    }
+    expect(directory.findCommitted(Buffer.from('0123456788'))).toEqual([]);
+  });
+
+  test('a key of fewer than ten bytes is a mistake', () => {
+    expect(() => new Directory().findCommitted(Buffer.alloc(KEY_PREFIX_BYTES - 1))).toThrow(
+      'at least 10 bytes',
+    );
+  });
+
+  test('large seqnos are kept whole', () => {
+    const directory = new Directory();
+    for (const seqno of [2 ** 32 - 1, 2 ** 32, 2 ** 40 + 7, 2 ** 48 - 1]) {
+      store(directory, seqno, keyOf('a'), 'x');
+      directory.commit(seqnoOf(seqno));
+    }
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe(
+      '4294967295:x 4294967296:x 1099511627783:x 281474976710655:x',
+    );
+  });
+});
+
+describe('labels', () => {
+  test('of a committed row and of one that is not yet change in the newest state first', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'old');
+    directory.commit(seqnoOf(1));
+    store(directory, 2, keyOf('a'), 'young');
+    relabel(directory, 3, keyOf('a'), 1, 'new');
+    relabel(directory, 4, keyOf('a'), 2, 'younger');
+    relabel(directory, 5, keyOf('a'), 1, 'newest');
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:newest 2:younger');
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('1:old');
+    directory.commit(seqnoOf(3));
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('1:new 2:young');
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:newest 2:younger');
+    directory.rollback(seqnoOf(4));
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:new 2:younger');
+    directory.commit(seqnoOf(4));
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('1:new 2:younger');
+    expect([directory.currentSize, directory.committedSize]).toEqual([2, 2]);
+  });
+
+  test('a label for a row that is not there breaks an invariant', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'x');
+    directory.commit(seqnoOf(1));
+    relabel(directory, 2, keyOf('a'), 7, 'y');
+    expect(() => directory.findCurrent(keyOf('a'))).toThrow('is relabelled exists');
+    expect(() => directory.commit(seqnoOf(2))).toThrow('is in the directory');
+  });
+
+  test('a rollback forgets what is not committed, and its labels with it', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'kept');
+    store(directory, 2, keyOf('b'), 'undone');
+    relabel(directory, 2, keyOf('a'), 1, 'undone too');
+    directory.rollback(seqnoOf(1));
+    directory.commit(seqnoOf(1));
+    expect(directory.findCurrent(keyOf('b'))).toEqual([]);
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:kept');
+    expect(directory.currentSize).toBe(1);
+  });
+
+  test('of one entry are numbered alike when it is applied and when it is read back', () => {
+    // Regression: live nodes numbered them as the application wrote them, restarted ones by key.
+    const keys = ['zebra', 'apple', 'mango'].map(keyOf);
+    const writes = new Map(
+      keys.map((key) => [key.toString('latin1'), encodeStored(key.subarray(0, 5), label('v'))]),
+    );
+    const maps: readonly MapWrites[] = [{ name: 'archived', writes, removes: new Set() }];
+    const [live, restarted] = [new Store(['archived']), new Store(['archived'])];
+    live.apply(seqnoOf(1), maps);
+    restarted.apply(seqnoOf(1), decodeMaps(encodeMaps(maps)));
+    for (const each of [live, restarted]) each.commit(seqnoOf(1));
+    expect(stateBytes(live)).toBe(stateBytes(restarted));
+  });
+});
+
+interface Change {
+  readonly seqno: number;
+  readonly key: string;
+  readonly label: string;
+  /** The row whose label changes; absent for a new row. */
+  readonly target?: number;
+}
+
+/** The rows of a key, by playing all changes up to a bound. */
+function rowsOf(changes: readonly Change[], key: string, bound: number): string {
+  const rows: { seqno: number; label: string }[] = [];
+  for (const change of changes) {
+    if (change.seqno > bound || change.key.slice(0, 10) !== key.slice(0, 10)) continue;
+    const row = rows.find(({ seqno }) => seqno === change.target);
+    if (row === undefined) rows.push({ seqno: change.seqno, label: change.label });
+    else row.label = change.label;
+  }
+  return rows.map((row) => `${row.seqno}:${row.label}`).join(' ');
+}
+
+/** Few prefixes, so that some collide; a tail of their own. */
+function randomKey(random: SeededRandom, prefixes: number): string {
+  return `${random.below(prefixes)}`.padStart(10, 'p') + String(random.below(3));
+}
+
+test('random stores, labels, commits and rollbacks agree with a plain list', async () => {
+  let steps = 0;
+  await withSeeds(20, (random) => {
+    const archive = new Store(['archived']);
+    let changes: Change[] = [];
+    const bytes = (text: string): Buffer => Buffer.from(text, 'latin1');
+    for (let step = 0; step < 200; step += 1) {
+      const seqno = archive.newest + 1;
+      const dice = random.below(12);
+      if (dice < 9) {
+        const key = randomKey(random, 30);
+        const known = changes.filter((each) => each.key === key && each.target === undefined);
+        const text = `label ${random.below(9)}`;
+        const relabels = known.length > 0 && random.oneIn(2);
+        const target = relabels ? random.pick(known).seqno : undefined;
+        const value =
+          target === undefined
+            ? encodeStored(label(text), label('value'))
+            : encodeRelabelled(seqnoOf(target), label(text));
+        const map = {
+          name: 'archived',
+          writes: new Map([[key, value]]),
+          removes: new Set<string>(),
+        };
+        archive.apply(seqnoOf(seqno), [map]);
+        changes.push({ seqno, key, label: text, ...(target === undefined ? {} : { target }) });
+      } else if (dice < 11) {
+        archive.commit(between(random, archive.committed, archive.newest));
+      } else {
+        archive.rollback(between(random, archive.committed, archive.newest));
+        changes = changes.filter((each) => each.seqno <= archive.newest);
+      }
+      const key = randomKey(random, 30);
+      const [now, then] = [archive.current, archive.committedView].map((view) =>
+        view.archive('archived'),
+      );
+      expect(shown(now?.find(bytes(key)) ?? [])).toBe(rowsOf(changes, key, archive.newest));
+      expect(shown(then?.find(bytes(key)) ?? [])).toBe(rowsOf(changes, key, archive.committed));
+      const stores = changes.filter(({ target }) => target === undefined);
+      expect(now?.size).toBe(stores.length);
+      expect(then?.size).toBe(stores.filter((each) => each.seqno <= archive.committed).length);
+      steps += 1;
+    }
+  });
+  console.log(`${steps} steps agree with the list`);
+});
+
+function between(random: SeededRandom, low: number, high: number): Seqno {
+  return seqnoOf(low + random.below(high - low + 1));
+}
+
+test('twenty thousand rows, split over many pages, are each found', async () => {
+  await withSeeds(1, (random) => {
+    const directory = new Directory();
+    const keys: Buffer[] = [];
+    for (let seqno = 1; seqno <= 20_000; seqno += 1) {
+      // One key in five is stored once more, and one in five shares its prefix with another.
+      const old = keys.length > 0 ? random.pick(keys) : undefined;
+      const key = random.bytes(16);
+      if (old !== undefined && random.oneIn(5)) old.copy(key, 0, 0, random.oneIn(2) ? 10 : 16);
+      keys.push(key);
+      store(directory, seqno, key, `label ${seqno % 300}`);
+      if (random.oneIn(50)) directory.commit(seqnoOf(seqno));
+    }
+    directory.commit(seqnoOf(20_000));
+    const expected = new Map<string, string[]>();
+    for (const [index, key] of keys.entries()) {
+      const prefix = key.toString('latin1', 0, 10);
+      const row = `${index + 1}:label ${(index + 1) % 300}`;
+      expected.set(prefix, [...(expected.get(prefix) ?? []), row]);
+    }
+    for (const key of keys) {
+      const rows = expected.get(key.toString('latin1', 0, 10)) ?? [];
+      expect(shown(directory.findCommitted(key))).toBe(rows.join(' '));
+    }
+    expect(directory.committedSize).toBe(20_000);
+  });
+});
