@@ -49,6 +49,9 @@ export const CHUNK_BYTES_MAX = 0xffff_ffff;
 /** A chunk is closed at the first signature from which on it holds at least this many bytes. */
 export const CHUNK_BYTES_DEFAULT = 5 * 1000 * 1000;
 
+/** Snapshots under way: each lies in memory until its evidence is committed (ledger-format.md §10). */
+export const SNAPSHOTS_PENDING_MAX = 5;
+
 /** Rows that one page of an ordered listing may hold. */
 export const PAGE_ROWS_MAX = 1000;
 /** Longest path of a Unix socket: `sun_path` less its final zero byte (unix(7)). */
@@ -59,3 +62,20 @@ export const REQUEST_WAIT_MS_MAX = 4_000;
 export const CONNECTOR_REACH_MS_MAX = 4_000;
 /** How long a connector waits for an answer: GoQuorum itself gives up after 5 s. */
 export const CONNECTOR_ANSWER_MS_MAX = 4_700;
+
+/** One frame between nodes: an entry with a payload of 16 MiB, with room for a batch around it. */
+export const PEER_FRAME_BYTES_MAX = 64 * MIB;
+/** Frames that may wait for one peer; a slow one is refused more, and costs no more memory. */
+export const PEER_QUEUE_BYTES_MAX = 64 * MIB;
+/** Connections to a node's port that have not yet proved which node they are. */
+export const PEER_HANDSHAKES_MAX = 64;
+/** How long a connection between nodes may take until each side knows the other. */
+export const PEER_HANDSHAKE_MS_MAX = 3_000;
+/** How often each end of a connection between nodes shows that it hears the other. */
+export const PEER_BEAT_MS = 500;
+/** After so many beats without a byte the other end counts as gone: a half-open connection. */
+export const PEER_SILENT_BEATS_MAX = 6;
+/** Pause before a peer is dialled again, at first; it doubles with each failure. */
+export const PEER_REDIAL_MS_MIN = 50;
+/** Longest pause before a peer is dialled again: it must be back within an election or two. */
+export const PEER_REDIAL_MS_MAX = 1_000;

@@ -4,8 +4,8 @@
  * table appears as the labels and pages of its directory, never with its values. Images are made from
  * a `Capture`.
  */
-import { invariant } from '../base/assert.ts';
-import { binaryTextOf } from '../base/bytes.ts';
+import { binaryTextOf, compareBytes, equalBytes, hexOf } from '../base/bytes.ts';
+import { CodedError } from '../base/errors.ts';
 import type { Seqno } from '../base/ids.ts';
 import { DIRECTORY_ROW_BYTES } from './directory.ts';
 import { type ImageRow, LABEL_ROW, numberedKey, PAGE_ROW } from './image-rows.ts';
@@ -18,18 +18,32 @@ export interface ImageTable {
   readonly rows: Iterable<ImageRow>;
 }
 
-/** Fills an empty store with an image of the state after `seqno`. */
+/** Fills an empty store with an image of the state after `seqno`; throws `BadImage`. */
 export function loadImage(store: Store, tables: Iterable<ImageTable>, seqno: Seqno): void {
+  const names = new Set<string>();
   for (const table of tables) {
-    if (store.isArchived(table.name)) {
-      loadDirectory(store, table);
-      continue;
-    }
-    const versioned = store.versionedTable(table.name);
-    for (const row of table.rows) versioned.load(binaryTextOf(row.key), row.version, row.value);
-    versioned.lastWrite = table.version;
+    const { name, version } = table;
+    if (names.has(name)) throw bad(`table ${JSON.stringify(name)} occurs twice`);
+    names.add(name);
+    if (version > seqno) throw bad(`table ${JSON.stringify(name)} was written at ${version}`);
+    if (store.isArchived(name)) loadDirectory(store, table);
+    else loadTable(store, table);
   }
   store.resumeAt(seqno);
+}
+
+function loadTable(store: Store, { name, version, rows }: ImageTable): void {
+  const table = store.versionedTable(name);
+  let last: Uint8Array | undefined;
+  for (const row of rows) {
+    if (last !== undefined && compareBytes(last, row.key) >= 0) {
+      throw bad(`the rows of ${JSON.stringify(name)} are not in order`);
+    }
+    if (row.version > version) throw bad(`a row of ${JSON.stringify(name)} is newer than it`);
+    last = row.key;
+    table.load(binaryTextOf(row.key), row.version, row.value);
+  }
+  table.lastWrite = version;
 }
 
 function loadDirectory(store: Store, table: ImageTable): void {
@@ -37,17 +51,19 @@ function loadDirectory(store: Store, table: ImageTable): void {
   const pages: Uint8Array[] = [];
   for (const { key, value } of table.rows) {
     const rows = key[0] === LABEL_ROW ? labels : pages;
-    invariant(
-      Buffer.compare(key, numberedKey(key[0] ?? 0, rows.length)) === 0,
-      'labels and pages of an image are numbered without gaps',
-    );
+    if (!equalBytes(key, numberedKey(rows === labels ? LABEL_ROW : PAGE_ROW, rows.length))) {
+      throw bad(`${table.name} has a row ${hexOf(key)} where number ${rows.length} comes next`);
+    }
     rows.push(value);
-    invariant(
-      key[0] !== PAGE_ROW || value.length % DIRECTORY_ROW_BYTES === 0,
-      'a page of an image holds whole rows',
-    );
+    if (rows === pages && value.length % DIRECTORY_ROW_BYTES !== 0) {
+      throw bad(`a page of ${table.name} has ${value.length} bytes, which are no whole rows`);
+    }
   }
   const directory = store.directory(table.name);
   directory.load(labels, pages);
   directory.lastWrite = table.version;
+}
+
+function bad(why: string): CodedError {
+  return new CodedError('BadImage', `not an image of a store: ${why}`);
 }

@@ -100,6 +100,11 @@ export class Store {
     if (this.#held !== undefined) this.#overHeld.push(entry);
   }
 
+  /** Whether a capture is under way. */
+  get isCaptured(): boolean {
+    return this.#held !== undefined;
+  }
+
   /**
    * Holds on to the committed state as it is now; undefined while another capture does. Beginning
    * costs next to nothing; until it is released, what later commits replace is kept for it.

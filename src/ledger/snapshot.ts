@@ -9,6 +9,9 @@ import { type AeadKey, openGcm } from '../crypto/aead.ts';
 import { DIGEST_BYTES, sha256 } from '../crypto/hash.ts';
 import { type ParsedEntry, parseEntry } from './entry.ts';
 
+/** Its one row names the digest and the seqno of the newest snapshot. */
+export const SNAPSHOT_EVIDENCE = 'public:ccf.internal.snapshot_evidence';
+
 export interface SnapshotName {
   readonly seqno: number;
   readonly evidenceSeqno: number;
@@ -56,12 +59,20 @@ export interface Snapshot {
   readonly receipt: Uint8Array;
 }
 
-/** Parses a snapshot file's bytes. Throws `BadEntry` or `BadSnapshot`. */
-export function parseSnapshot(source: Uint8Array): Snapshot {
-  const bytes = bufferOf(source);
-  const entry = parseEntry(bytes);
-  if (!entry.isSnapshot) throw bad('it holds the entry of a transaction', 0);
-  const reader = new SnapshotReader(entry.publicDomain, entry.mapsAt);
+/** What stands before the tables of a snapshot's public domain. */
+export interface SnapshotHead {
+  readonly leaf: Uint8Array;
+  readonly viewHistory: readonly number[];
+  /** Where the tables begin, counted in the public domain. */
+  readonly mapsAt: number;
+}
+
+/** Reads the fields before the tables; throws `BadSnapshot`. */
+export function readSnapshotHead(entry: ParsedEntry): SnapshotHead {
+  return headOf(entry, new SnapshotReader(entry.publicDomain, entry.mapsAt));
+}
+
+function headOf(entry: ParsedEntry, reader: SnapshotReader): SnapshotHead {
   const leaf = reader.field('leaf');
   if (leaf.length !== DIGEST_BYTES)
     throw bad(`its leaf has ${leaf.length} bytes`, entry.mapsAt);
@@ -69,6 +80,16 @@ export function parseSnapshot(source: Uint8Array): Snapshot {
   if (history.length % 8 !== 0) throw bad('its view history is cut', entry.mapsAt);
   const viewHistory: number[] = [];
   for (let at = 0; at < history.length; at += 8) viewHistory.push(readU64(history, at));
+  return { leaf, viewHistory, mapsAt: reader.place };
+}
+
+/** Parses a snapshot file's bytes. Throws `BadEntry` or `BadSnapshot`. */
+export function parseSnapshot(source: Uint8Array): Snapshot {
+  const bytes = bufferOf(source);
+  const entry = parseEntry(bytes);
+  if (!entry.isSnapshot) throw bad('it holds the entry of a transaction', 0);
+  const reader = new SnapshotReader(entry.publicDomain, entry.mapsAt);
+  const { leaf, viewHistory } = headOf(entry, reader);
   return {
     entry,
     seqno: entry.seqno,
@@ -95,6 +116,11 @@ class SnapshotReader {
   constructor(bytes: Buffer, at: number) {
     this.bytes = bytes;
     this.at = at;
+  }
+
+  /** Where it stands. */
+  get place(): number {
+    return this.at;
   }
 
   maps(): SnapshotMap[] {

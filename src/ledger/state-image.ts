@@ -5,17 +5,23 @@
  *     blob = rows of  u64 klen ‖ key ‖ 0-pad to 8 ‖ u64 (8 + vlen) ‖ u64 row version ‖ value ‖ 0-pad to 8
  */
 import { CodedError } from '../base/errors.ts';
-import { seqnoOf } from '../base/ids.ts';
+import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { readU64, writeU64 } from '../base/words.ts';
 import type { CapturedTable } from '../kv/capture.ts';
 import type { ImageTable } from '../kv/image.ts';
 import type { ImageRow } from '../kv/image-rows.ts';
+
+/** A step ends with the batch that reaches one of these: a fraction of a millisecond's work. */
+const STEP_ROWS = 256;
+const STEP_BYTES = 64 * 1024;
 
 /** Encodes tables. Each step is bounded work; the pieces belong together in their order. */
 export function* encodeTables(
   tables: readonly CapturedTable[],
 ): Generator<void, Uint8Array[], void> {
   const pieces: Uint8Array[] = [];
+  let rowsInStep = 0;
+  let bytesInStep = 0;
   for (const table of tables) {
     const name = Buffer.from(table.name, 'utf8');
     const head = Buffer.alloc(24 + name.length);
@@ -25,7 +31,12 @@ export function* encodeTables(
       const piece = encodeRows(rows);
       blobLength += piece.length;
       pieces.push(piece);
+      rowsInStep += rows.length;
+      bytesInStep += piece.length;
+      if (rowsInStep < STEP_ROWS && bytesInStep < STEP_BYTES) continue;
       yield;
+      rowsInStep = 0;
+      bytesInStep = 0;
     }
     let at = writeU64(head, name.length, 0);
     head.set(name, at);
@@ -61,7 +72,7 @@ export function* decodeImageTables(bytes: Buffer): Generator<ImageTable, void, v
   };
   while (at < bytes.length) {
     const name = take(readU64(take(8, 'a name length'), 0), 'a name').toString('utf8');
-    const version = seqnoOf(readU64(take(8, 'a map version'), 0));
+    const version = versionOf(readU64(take(8, 'a map version'), 0), name);
     const blob = take(readU64(take(8, 'a blob length'), 0), `the rows of ${name}`);
     yield { name, version, rows: decodeRows(name, blob) };
   }
@@ -84,13 +95,18 @@ function* decodeRows(name: string, blob: Buffer): Generator<ImageRow, void, void
     if (valueLength < 0) {
       throw new CodedError('BadImage', `a row of ${name} is no row at byte ${at}`, { name });
     }
-    const version = seqnoOf(readU64(blob, at + 8));
+    const version = versionOf(readU64(blob, at + 8), name);
     at += 16;
     mustHold(padded(valueLength));
     const value = blob.subarray(at, at + valueLength);
     at += padded(valueLength);
     yield { key, version, value };
   }
+}
+
+function versionOf(word: number, name: string): Seqno {
+  if (Number.isSafeInteger(word)) return seqnoOf(word);
+  throw new CodedError('BadImage', `a version in ${name} is no seqno`, { name });
 }
 
 function rowBytes({ key, value }: ImageRow): number {

@@ -6,6 +6,8 @@ import type { Disk } from '../base/environment.ts';
 export interface NodeFolders {
   /** Chunk files, and nothing else. */
   readonly ledger: string;
+  /** Snapshots, and nothing else. */
+  readonly snapshots: string;
   readonly sealed: string;
   readonly index: string;
   /** What a restart cut off or set aside; nothing reads it. */
@@ -15,6 +17,7 @@ export interface NodeFolders {
 export function foldersOf(folder: string): NodeFolders {
   return {
     ledger: `${folder}/ledger`,
+    snapshots: `${folder}/snapshots`,
     sealed: `${folder}/sealed`,
     index: `${folder}/index`,
     aside: `${folder}/set-aside`,
@@ -24,6 +27,7 @@ export function foldersOf(folder: string): NodeFolders {
 /** Makes the folders that a start needs. */
 export async function makeFolders(disk: Disk, folders: NodeFolders): Promise<void> {
   await disk.makeFolder(folders.ledger);
+  await disk.makeFolder(folders.snapshots);
   await disk.makeFolder(folders.sealed);
   await disk.makeFolder(folders.index);
 }

@@ -8,7 +8,7 @@ import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { SignatureKind } from './root-signing.ts';
 
 export interface NodeOptions {
-  /** Holds `ledger/`, `sealed/` and `index/`. */
+  /** Holds `ledger/`, `snapshots/`, `sealed/` and `index/`. */
   readonly folder: string;
   readonly host: string;
   readonly port: number;
@@ -18,6 +18,8 @@ export interface NodeOptions {
   readonly chunkBytes: number;
   /** Entries after which a new checkpoint of the state is written to the local index. */
   readonly checkpointEntries: number;
+  /** Entries after which a snapshot is due, if the ledger has grown enough (design decision 12). */
+  readonly snapshotEntries: number;
   readonly applications: readonly Application[];
   readonly version: string;
   readonly frontDoor: FrontDoorOptions;
@@ -51,6 +53,7 @@ export const NODE_DEFAULTS = {
   signatures: SIGNATURE_DEFAULTS,
   chunkBytes: CHUNK_BYTES_DEFAULT,
   checkpointEntries: 50_000,
+  snapshotEntries: 10_000,
   frontDoor: {},
 } as const;
 

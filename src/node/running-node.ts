@@ -22,6 +22,8 @@ import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
 import { Runner } from './runner.ts';
+import type { SnapshotFolder } from './snapshot-folder.ts';
+import { SnapshotTaker } from './snapshot-taker.ts';
 import { WritePipeline } from './write-pipeline.ts';
 
 export class RunningNode implements Backend {
@@ -32,6 +34,7 @@ export class RunningNode implements Backend {
   readonly #pipeline: WritePipeline;
   readonly #receipts: ReceiptBuilder;
   readonly #runner: Runner;
+  readonly #snapshots: SnapshotTaker;
   #frontDoor: FrontDoor | undefined;
   #stopNotice = false;
   #checkpointAt: Seqno;
@@ -45,6 +48,7 @@ export class RunningNode implements Backend {
     dependencies: NodeDependencies,
     ledger: OpenedLedger,
     index: LocalIndex,
+    snapshots: { readonly folder: SnapshotFolder; readonly grownBytes: number },
   ) {
     this.#options = options;
     this.#deps = dependencies;
@@ -72,12 +76,31 @@ export class RunningNode implements Backend {
         clock: dependencies.clock,
         timers: dependencies.timers,
         onFatal: dependencies.onFatal,
-        onCommit: (seqno, transactions) => this.#onCommit(seqno, transactions),
+        onCommit: (seqno, transactions, bytes) => this.#onCommit(seqno, transactions, bytes),
+        endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
       },
     );
     const archive = new ArchiveReader(chunks, leaves, secrets);
     const { kind } = options.signatures;
     this.#receipts = new ReceiptBuilder({ store, leaves, archive, secrets, kind });
+    this.#snapshots = new SnapshotTaker(
+      {
+        entries: options.snapshotEntries,
+        receiptForm: kind === 'cose' ? 'cose' : 'json',
+        grownBytes: snapshots.grownBytes,
+      },
+      {
+        store,
+        tree,
+        views,
+        secrets,
+        pipeline: this.#pipeline,
+        receipts: this.#receipts,
+        folder: snapshots.folder,
+        timers: dependencies.timers,
+        log: dependencies.log,
+      },
+    );
     this.#runner = new Runner({
       store,
       pipeline: this.#pipeline,
@@ -123,6 +146,16 @@ export class RunningNode implements Backend {
     return txId;
   }
 
+  /** Has a snapshot taken at the next signature. */
+  requestSnapshot(): void {
+    this.#snapshots.request();
+  }
+
+  /** Resolves when no snapshot is under way. */
+  async snapshotsIdle(): Promise<void> {
+    await this.#snapshots.idle();
+  }
+
   /** Opens the front door. */
   async listen(): Promise<{ readonly host: string; readonly port: number }> {
     const { identity } = this.#ledger;
@@ -146,6 +179,7 @@ export class RunningNode implements Backend {
   async stop(): Promise<void> {
     this.#stopNotice = true;
     await this.#frontDoor?.close();
+    await this.#snapshots.stop();
     await this.#pipeline.stop();
     await this.#checkpoint;
     await this.#writeCheckpoint();
@@ -242,7 +276,8 @@ export class RunningNode implements Backend {
     return this.#ledger.store.committed;
   }
 
-  #onCommit(seqno: Seqno, transactions: number): void {
+  #onCommit(seqno: Seqno, transactions: number, bytes: number): void {
+    this.#snapshots.onCommit(seqno, bytes);
     this.#commits += 1;
     this.#transactions += transactions;
     const due = seqno - this.#checkpointAt >= this.#options.checkpointEntries;

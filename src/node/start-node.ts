@@ -2,10 +2,11 @@
  * Starting a node: a new service where the folder is empty, a restart in place where it is not.
  */
 import { join } from 'node:path';
-import type { LocalIndex } from '../base/environment.ts';
+import type { Disk, LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
+import type { ChunkStore } from '../ledger/chunk-store.ts';
 import { openLevelIndex } from './level-index.ts';
 import { beginLedger, OPENED_MARK } from './new-service.ts';
 import { describeNode, SERVICE_CERTIFICATE_DAYS } from './node-certificates.ts';
@@ -14,6 +15,7 @@ import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import { reopenLedger } from './restart.ts';
 import { RunningNode } from './running-node.ts';
 import { SEALED_ENDING, SealedFolder } from './sealed-folder.ts';
+import { ledgerBytesAfter, SnapshotFolder } from './snapshot-folder.ts';
 import { moveAside } from './tail-cut.ts';
 import { virtualSealer } from './virtual-sealer.ts';
 
@@ -83,7 +85,8 @@ async function restarted(
     );
   }
   const { ledger, writeFirst } = reopened;
-  const node = new RunningNode(options, dependencies, ledger, index);
+  const snapshots = await openSnapshots(dependencies.disk, folders, ledger.chunks);
+  const node = new RunningNode(options, dependencies, ledger, index, snapshots);
   const description = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
   await node.commitService((transaction) => writeFirst(transaction, description));
   return node;
@@ -98,7 +101,8 @@ async function created(
   creation: NewService,
 ): Promise<RunningNode> {
   const ledger = await beginLedger(options, dependencies, folders, sealed);
-  const node = new RunningNode(options, dependencies, ledger, index);
+  const snapshots = await openSnapshots(dependencies.disk, folders, ledger.chunks);
+  const node = new RunningNode(options, dependencies, ledger, index, snapshots);
   const description = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
   await node.commitService((transaction) =>
     writeCreation(transaction, {
@@ -109,6 +113,16 @@ async function created(
     }),
   );
   return node;
+}
+
+async function openSnapshots(
+  disk: Disk,
+  folders: NodeFolders,
+  chunks: ChunkStore,
+): Promise<{ readonly folder: SnapshotFolder; readonly grownBytes: number }> {
+  const folder = await SnapshotFolder.open(disk, folders.snapshots);
+  const from = folder.newest?.seqno ?? 0;
+  return { folder, grownBytes: await ledgerBytesAfter(disk, folders.ledger, chunks, from) };
 }
 
 /**

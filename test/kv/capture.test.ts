@@ -78,13 +78,16 @@ test.each(Array.from({ length: 60 }, (_, seed) => seed))(
     for (let round = 0; round < 5; round += 1) {
       const before = stateBytes(store);
       const capture = captured(store);
-      const work = encodeTables(capture.tables);
-      let pieces: readonly Uint8Array[] | undefined;
-      while (pieces === undefined) {
-        for (let steps = 0; steps < 40; steps += 1) life.step();
-        const step = work.next();
-        if (step.done) pieces = step.value;
-      }
+      const tables = capture.tables.map((table) => ({
+        ...table,
+        *batches() {
+          for (const rows of table.batches()) {
+            for (let steps = 0; steps < 40; steps += 1) life.step();
+            yield rows;
+          }
+        },
+      }));
+      const pieces = drained(encodeTables(tables));
       capture.release();
       expect(joined(pieces)).toBe(before);
       for (let steps = 0; steps < 60; steps += 1) life.step();
