@@ -17,14 +17,16 @@ export interface BenchOptions {
   readonly rounds: number;
   readonly sliceMs: number;
   readonly warmUpMs: number;
+  /** From then on no round is repeated because others disturbed it. */
+  readonly repeatUntilMs: number;
   readonly connections: number;
   readonly payloadBytes: number;
   readonly spreadMax: number;
 }
 
 /** So many rounds of so many milliseconds: `--quick` ends within 40 s. */
-const FULL = { rounds: 11, sliceMs: 1500, warmUpMs: 4000 };
-const QUICK = { rounds: 5, sliceMs: 280, warmUpMs: 800 };
+const FULL = { rounds: 11, sliceMs: 1500, warmUpMs: 4000, repeatUntilMs: 900_000 };
+const QUICK = { rounds: 5, sliceMs: 250, warmUpMs: 700, repeatUntilMs: 20_000 };
 const CONNECTIONS_DEFAULT = 16;
 const PAYLOAD_BYTES_DEFAULT = 512;
 /** Rounds that differ by more than this part of their median give no ratio. */
@@ -84,6 +86,7 @@ export function benchOptions(args: readonly string[]): BenchOptions {
     rounds: wholeNumber('rounds', values.rounds, lengths.rounds, 1, 10_000),
     sliceMs,
     warmUpMs: values.slice === undefined ? lengths.warmUpMs : 2 * sliceMs,
+    repeatUntilMs: lengths.repeatUntilMs,
     connections: wholeNumber('connections', values.connections, CONNECTIONS_DEFAULT, 1, 1000),
     payloadBytes: wholeNumber(
       'payload',

@@ -5,6 +5,9 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 
+/** A process that has not ended by itself after so long is made to. */
+const STOP_MS_MAX = 5_000;
+
 export class Child<Question, Answer> {
   readonly #name: string;
   readonly #process: ChildProcess;
@@ -41,6 +44,8 @@ export class Child<Question, Answer> {
     if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
     const ended = once(this.#process, 'exit');
     if (this.#process.connected) this.#process.disconnect();
+    const timer = setTimeout(() => this.#process.kill('SIGKILL'), STOP_MS_MAX);
     await ended;
+    clearTimeout(timer);
   }
 }

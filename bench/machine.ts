@@ -72,19 +72,23 @@ function machineBusyMs(): number {
   return busy;
 }
 
-/** Notes what these processes and the whole machine use from now on. */
-export function watchOthers(pids: readonly number[]): (cores: number) => number {
-  const own = (): number => {
-    let total = 0;
-    for (const pid of pids) total += processCpuMs(pid) ?? 0;
-    return total;
+/**
+ * Tells, at each call, the part of the machine that others than these processes used since the call
+ * before.
+ */
+export function watchOthers(pids: readonly number[]): () => number {
+  const cores = availableParallelism();
+  const read = (): { readonly foreignMs: number; readonly atMs: number } => {
+    let foreignMs = machineBusyMs();
+    for (const pid of pids) foreignMs -= processCpuMs(pid) ?? 0;
+    return { foreignMs, atMs: performance.now() };
   };
-  const ownBefore = own();
-  const busyBefore = machineBusyMs();
-  const startMs = performance.now();
-  return (cores) => {
-    const foreign = machineBusyMs() - busyBefore - (own() - ownBefore);
-    return Math.max(0, foreign / (cores * (performance.now() - startMs)));
+  let last = read();
+  return () => {
+    const now = read();
+    const part = (now.foreignMs - last.foreignMs) / (cores * (now.atMs - last.atMs));
+    last = now;
+    return Math.max(0, part);
   };
 }
 

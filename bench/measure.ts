@@ -1,6 +1,7 @@
 /**
  * Measures one work: everybody who does it takes turns, round after round, so that whatever slows
- * the machine for a while slows all of them.
+ * the machine for a while slows all of them. Rounds in which others used the machine are repeated;
+ * which rounds count is decided by what others used, never by the figures.
  */
 import { type Contender, type Slice, totalsOf } from './contender.ts';
 import type { NamedRatio, SystemFigures } from './result.ts';
@@ -12,6 +13,10 @@ export interface Plan {
   /** Before the first round, for ours: it has more code to warm than a bare server. */
   readonly warmUpMs: number;
   readonly spreadMax: number;
+  /** The part of the machine that others used since the last call. */
+  readonly others: () => number;
+  /** Whether there is time for another round in place of a disturbed one. */
+  readonly mayRepeat: () => boolean;
   /** Called before each round; throws when the run is to end. */
   readonly onRound: (round: number) => void;
 }
@@ -19,7 +24,22 @@ export interface Plan {
 export interface Measured {
   readonly systems: readonly SystemFigures[];
   readonly ratios: readonly NamedRatio[];
+  /** The part of the machine that others used in each round that counts. */
+  readonly othersBusyRounds: readonly number[];
+  /** Rounds that do not count because others used the machine. */
+  readonly roundsDisturbed: number;
 }
+
+export interface Round {
+  readonly othersBusy: number;
+  /** By contender. */
+  readonly slices: readonly Slice[];
+}
+
+/** A round in which others used more of the machine is repeated while there is time. */
+export const DISTURBED = 0.08;
+/** However busy the machine is, a work ends after so many times its rounds. */
+const REPEATS_MAX = 3;
 
 /** The first contender is ours; the ratios are its throughput to each of the others'. */
 export async function measure(
@@ -28,16 +48,23 @@ export async function measure(
   plan: Plan,
 ): Promise<Measured> {
   const contenders = [ours, ...others];
-  const slices = new Map<string, Slice[]>(contenders.map(({ name }) => [name, []]));
   for (const other of others) await other.slice(plan.sliceMs);
   await ours.slice(plan.warmUpMs);
-  for (let round = 1; round <= plan.rounds; round += 1) {
-    plan.onRound(round);
-    for (const contender of contenders) {
-      slices.get(contender.name)?.push(await contender.slice(plan.sliceMs));
-    }
+  const all: Round[] = [];
+  while (wantsRound(all, plan)) {
+    plan.onRound(all.length + 1);
+    plan.others();
+    const slices: Slice[] = [];
+    for (const contender of contenders) slices.push(await contender.slice(plan.sliceMs));
+    all.push({ othersBusy: plan.others(), slices });
   }
-  const systems = contenders.map(({ name }) => figuresOf(name, slices.get(name) ?? []));
+  const kept = quietest(all, plan.rounds);
+  const systems = contenders.map(({ name }, index) =>
+    figuresOf(
+      name,
+      kept.flatMap(({ slices }) => slices[index] ?? []),
+    ),
+  );
   const [first, ...rest] = systems;
   return {
     systems,
@@ -45,7 +72,23 @@ export async function measure(
       to: name,
       throughput: ratioOf(first?.perSecondRounds ?? [], perSecondRounds, plan.spreadMax),
     })),
+    othersBusyRounds: kept.map(({ othersBusy }) => othersBusy),
+    roundsDisturbed: all.length - kept.length,
   };
+}
+
+function wantsRound(all: readonly Round[], { rounds, mayRepeat }: Plan): boolean {
+  if (all.length < rounds) return true;
+  const quiet = all.filter(({ othersBusy }) => othersBusy <= DISTURBED).length;
+  return quiet < rounds && all.length < REPEATS_MAX * rounds && mayRepeat();
+}
+
+/** The rounds in which others did least, in the order they were run. */
+export function quietest(all: readonly Round[], count: number): readonly Round[] {
+  const chosen = new Set(
+    [...all].sort((left, right) => left.othersBusy - right.othersBusy).slice(0, count),
+  );
+  return all.filter((round) => chosen.has(round));
 }
 
 function figuresOf(name: string, slices: readonly Slice[]): SystemFigures {

@@ -23,13 +23,14 @@ export function reportOf(results: RunResults): string {
   ].join('\n');
 }
 
-function machineText({ machine, rounds, sliceMs, seconds, othersBusy }: RunResults): string {
+function machineText({ machine, rounds, sliceMs, seconds, works }: RunResults): string {
   const { cores, processor, memoryBytes, system, node, fileSystem, loadAverage } = machine;
+  const disturbed = works.reduce((sum, { roundsDisturbed }) => sum + roundsDisturbed, 0);
   return (
     `${cores} cores of ${processor}, ${(memoryBytes / GIB).toFixed(1)} GiB, ${system}, ` +
     `Node ${node}, ${fileSystem}\n` +
-    `load average ${loadAverage.toFixed(2)} before; others used ${percent(othersBusy)} of the ` +
-    `machine meanwhile; ${rounds} rounds of ${sliceMs} ms, ${Math.round(seconds)} s in all`
+    `load average ${loadAverage.toFixed(2)} before; ${rounds} rounds of ${sliceMs} ms, and ` +
+    `${disturbed} more that others disturbed; ${Math.round(seconds)} s in all`
   );
 }
 

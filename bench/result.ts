@@ -19,8 +19,6 @@ export interface RunResults {
   readonly connections: number;
   readonly payloadBytes: number;
   readonly machine: Machine;
-  /** Part of the machine that processes not of this run used while it measured. */
-  readonly othersBusy: number;
   readonly systems: readonly SystemStatement[];
   readonly works: readonly WorkResult[];
   /** The service's memory at the end; null where it cannot be read. */
@@ -45,6 +43,10 @@ export interface WorkResult {
   readonly systems: readonly SystemFigures[];
   /** Ours to each of the others: throughput. */
   readonly ratios: readonly NamedRatio[];
+  /** Part of the machine that processes not of this run used, in each round that counts. */
+  readonly othersBusyRounds: readonly number[];
+  /** Rounds left out because others used more of it. */
+  readonly roundsDisturbed: number;
   /** Growth of the ledger folder by one write; null for reads. */
   readonly ledgerBytesPerWrite: number | null;
   /** The same when one client alone writes one after another; null where it was not measured. */

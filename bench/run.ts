@@ -53,12 +53,12 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
         work,
         { service, bare, file, generator },
         options,
+        { others, mayRepeat: () => Date.now() - startedMs < options.repeatUntilMs },
         io,
       );
       works.push(result);
       stored += writes;
     }
-    const othersBusy = others(machine.cores);
     const { quick, rounds, sliceMs, spreadMax, connections, payloadBytes } = options;
     return {
       version: RESULT_VERSION,
@@ -66,12 +66,11 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       seconds: (Date.now() - startedMs) / 1000,
       ...{ quick, rounds, sliceMs, spreadMax, connections, payloadBytes },
       machine,
-      othersBusy,
       systems: statementsOf(options),
       works,
       memory: processMemory(service.pid) ?? null,
       stored,
-      warnings: warningsOf(works, othersBusy, machine.fileSystem, options),
+      warnings: warningsOf(works, machine.fileSystem, options),
     };
   } finally {
     io.progress('bench: stopping everything');

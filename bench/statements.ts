@@ -3,6 +3,7 @@
  */
 import { packageVersion } from '../src/cli/package-version.ts';
 import type { BenchOptions } from './arguments.ts';
+import { DISTURBED } from './measure.ts';
 import type { SystemStatement, WorkResult } from './result.ts';
 import { percent } from './statistics.ts';
 import { APPEND_SYNC } from './systems/append-sync.ts';
@@ -11,8 +12,6 @@ import { CONCORDAT } from './systems/concordat.ts';
 
 /** A generator busier than this sets the figure rather than what it asks. */
 const CLIENT_BOUND = 0.9;
-/** Others on the machine that use more than this are worth a warning. */
-const OTHERS_BUSY = 0.1;
 
 /** What each system is in this run. */
 export function statementsOf(options: BenchOptions): readonly SystemStatement[] {
@@ -47,12 +46,15 @@ export function statementsOf(options: BenchOptions): readonly SystemStatement[] 
 /** What a reader must know before believing a figure. */
 export function warningsOf(
   works: readonly WorkResult[],
-  othersBusy: number,
   fileSystem: string,
   { profile, durability }: BenchOptions,
 ): readonly string[] {
   const warnings: string[] = [];
-  for (const { name, systems } of works) {
+  for (const { name, systems, othersBusyRounds } of works) {
+    const busiest = Math.max(...othersBusyRounds);
+    if (busiest > DISTURBED) {
+      warnings.push(`${name}: others used up to ${percent(busiest)} of the machine in a round`);
+    }
     for (const figures of systems) {
       if ((figures.generatorBusy ?? 0) <= CLIENT_BOUND) continue;
       const busy = percent(figures.generatorBusy ?? 0);
@@ -61,9 +63,6 @@ export function warningsOf(
           'figure is rather a least than a measure',
       );
     }
-  }
-  if (othersBusy > OTHERS_BUSY) {
-    warnings.push(`other processes used ${percent(othersBusy)} of the machine: measure again`);
   }
   if (fileSystem === 'tmpfs' && durability === 'fsync') {
     warnings.push('the folder is on tmpfs, where a flush costs nothing: use --data DIR');

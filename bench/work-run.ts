@@ -27,15 +27,17 @@ export async function runWork(
   work: Work,
   { service, bare, file, generator }: Systems,
   options: BenchOptions,
+  quiet: Pick<Plan, 'others' | 'mayRepeat'>,
   io: RunIo,
 ): Promise<{ readonly result: WorkResult; readonly writes: number }> {
   const { connections, payloadBytes, rounds } = options;
   const context: WorkContext = { service, generator, connections, payloadBytes };
   const plan: Plan = {
     ...options,
+    ...quiet,
     onRound(round) {
       io.signal.throwIfAborted();
-      io.progress(`bench: ${work.name}, round ${round} of ${rounds}`);
+      io.progress(progressOf(work.name, round, rounds));
     },
   };
   io.signal.throwIfAborted();
@@ -67,6 +69,11 @@ export async function runWork(
       ledgerBytesPerLoneWrite: growth?.alone ?? null,
     },
   };
+}
+
+function progressOf(name: string, round: number, rounds: number): string {
+  const again = round > rounds ? ', for one in which others used the machine' : '';
+  return `bench: ${name}, round ${round} of ${rounds}${again}`;
 }
 
 /** What the ledger grows by for one write, of one client alone and of all connections together. */

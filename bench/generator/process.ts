@@ -2,6 +2,7 @@
  * The load generator's own process, so that it shares no thread with what it measures. Started with
  * `fork`; takes an `Order`, answers with a `Report`; ends when the harness does.
  */
+import { endWithHarness } from '../child-life.ts';
 import { Histogram } from '../histogram.ts';
 import { Connection } from './connection.ts';
 import type { Limit, Order, Report, RunResult, Target } from './job.ts';
@@ -97,6 +98,4 @@ process.on('message', (order: Order) => {
     },
   );
 });
-process.on('disconnect', () => process.exit());
-// A terminal's Ctrl-C reaches every process; the harness decides what ends when.
-process.on('SIGINT', () => undefined);
+endWithHarness();

@@ -3,6 +3,7 @@
  * before the next batch. No encryption, no hash, no signature, no network.
  */
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs';
+import { endWithHarness } from '../child-life.ts';
 import { Histogram } from '../histogram.ts';
 
 export interface AppendOrder {
@@ -45,8 +46,4 @@ function run({ milliseconds, recordBytes, records, sync }: AppendOrder): AppendR
 }
 
 process.on('message', (order: AppendOrder) => process.send?.(run(order)));
-process.on('disconnect', () => {
-  closeSync(file);
-  process.exit();
-});
-process.on('SIGINT', () => undefined);
+endWithHarness(() => closeSync(file));

@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { selfSignedCertificate } from '../../src/crypto/certificates.ts';
 import { SigningKey } from '../../src/crypto/keys.ts';
 import { tlsServerOptions } from '../../src/http/tls-options.ts';
+import { endWithHarness } from '../child-life.ts';
 
 export interface Constant {
   readonly status: number;
@@ -52,5 +53,4 @@ process.on('message', (constant: Constant) => {
   const listening: Listening = { port, certificate: cert };
   process.send?.(listening);
 });
-process.on('disconnect', () => process.exit());
-process.on('SIGINT', () => undefined);
+endWithHarness();

@@ -6,6 +6,7 @@ import { afterEach, describe, expect, test } from 'vitest';
 import { AnswerReader } from '../../bench/generator/answer-reader.ts';
 import { Generator } from '../../bench/generator/generator.ts';
 import { goPathEscape, requestBytes } from '../../bench/requests.ts';
+import { BareHttps } from '../../bench/systems/bare-https.ts';
 
 const OK = 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello';
 
@@ -163,4 +164,13 @@ describe('the generator', () => {
     const generator = startGenerator();
     await expect(generator.open('it', targetOf(1, ['/'], 1))).rejects.toThrow('127.0.0.1:1');
   });
+});
+
+test('a process that was told to end while it was still loading ends', async () => {
+  const bare = new BareHttps();
+  const startMs = performance.now();
+  await bare.stop();
+  // By itself: what must be made to end is given five seconds.
+  expect(performance.now() - startMs).toBeLessThan(4_500);
+  expect(() => process.kill(bare.pid, 0)).toThrow('ESRCH');
 });

@@ -37,7 +37,6 @@ function results(ours: readonly number[], theirs: readonly number[]): RunResults
       loadAverage: 0.5,
       fileSystem: 'ext4',
     },
-    othersBusy: 0.02,
     systems: [
       { name: 'Concordat', version: '0', durability: 'synced', load: '16 connections' },
     ],
@@ -48,6 +47,8 @@ function results(ours: readonly number[], theirs: readonly number[]): RunResults
         waitsForCommit: true,
         systems: [figures('Concordat', 1234.5), figures('bare https', 9000)],
         ratios: [{ to: 'bare https', throughput: ratioOf(ours, theirs, 0.25) }],
+        othersBusyRounds: [0.01, 0, 0.02],
+        roundsDisturbed: 2,
         ledgerBytesPerWrite: 1024,
         ledgerBytesPerLoneWrite: 2048,
       },
@@ -66,6 +67,7 @@ test('figures, ratio, sizes, machine and warnings are all there', () => {
   expect(text).toContain('one client alone: 2048 (4.00 × the payload)');
   expect(text).toContain('100 MiB (peak 120 MiB), after 5,000 writes');
   expect(text).toContain('2 cores of P, 8.0 GiB, Linux 6, Node v26.0.0, ext4');
+  expect(text).toContain('3 rounds of 280 ms, and 2 more that others disturbed');
   expect(text).toContain('! something is odd');
 });
 
