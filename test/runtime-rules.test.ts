@@ -66,6 +66,13 @@ const uses: Readonly<Record<string, { readonly code: string; readonly prints: st
       console.log((await registry.metrics()).includes('n_total 3'));`,
     prints: 'true',
   },
+  protobufjs: {
+    code: `const { default: protobuf } = await import('protobufjs/minimal.js');
+      const bytes = protobuf.Writer.create().uint32(8).uint64(2 ** 40).finish();
+      const reader = protobuf.Reader.create(bytes);
+      console.log(reader.tag(), String(reader.uint64()));`,
+    prints: '8 1099511627776',
+  },
 };
 
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as {
