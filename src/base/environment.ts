@@ -3,6 +3,8 @@
  * replace them all in a test and the code that ships is the code that is simulated.
  */
 
+import type { NodeId } from './ids.ts';
+
 /** Wall-clock time. Never used for ordering; only written into signatures and certificates. */
 export interface Clock {
   /** Milliseconds since 1970-01-01T00:00:00Z. */
@@ -47,6 +49,23 @@ export interface Disk {
   rename(from: string, to: string): Promise<void>;
   remove(path: string): Promise<void>;
   syncFolder(path: string): Promise<void>;
+}
+
+/**
+ * Carries messages between nodes. A message may be lost; those from one node to another that do
+ * arrive keep their order, as a connection's bytes do.
+ */
+export interface Network {
+  /**
+   * Queues a message for a node, which must not be changed from here on. False, and nothing queued,
+   * when there is no connection or too much waits already: the sender tries again later.
+   */
+  send(to: NodeId, bytes: Uint8Array): boolean;
+  /**
+   * Names who is given what arrives, with the sender that the connection proves. It throws a coded
+   * error for bytes that are no message; the network then ends the connection they came by.
+   */
+  receiveWith(receive: (from: NodeId, bytes: Uint8Array) => void): void;
 }
 
 /** A private key that signs and never shows itself. */
