@@ -141,6 +141,18 @@ describe('a torn end', () => {
     }
   });
 
+  test('a tail longer than all that is written next leaves nothing behind', async () => {
+    const { path } = lastBatch();
+    const world = copyOf(ceased);
+    corrupt(world, path, (bytes) => Buffer.concat([bytes, Buffer.alloc(40_000)]));
+    const { node } = await start(world, { chunkBytes: 1_000_000 });
+    await writeRow(node, 72);
+    await node.stop();
+    const { tail, lastSigned } = await readLedger(world.disk);
+    expect(tail).toBeUndefined();
+    expect(lastSigned).toEqual(node.committed());
+  });
+
   test('a chunk in which nothing counts makes way, whatever it holds', async () => {
     const { path, signed, whole } = lastBatch();
     const next = `${LEDGER}/ledger_${signed.seqno + 1}`;

@@ -261,6 +261,23 @@ describe('rounds', () => {
     expect(rig.leaves.newest).toBe(6);
   });
 
+  test('entries behind a signature that ends a chunk begin the next one', async () => {
+    await build({ chunkBytes: 1 });
+    rig.signer.holds = true;
+    const first = commit(0);
+    await rig.time.advance(0);
+    const behind = [commit(1), commit(2)];
+    rig.signer.holds = false;
+    rig.signer.held?.();
+    await Promise.all([first, ...behind]);
+    await rig.pipeline.stop();
+    expect(await shape()).toBe('tDttD');
+    expect(rig.chunks.closed.map(({ start, end }) => [start, end])).toEqual([
+      [1, 2],
+      [3, 5],
+    ]);
+  });
+
   test('beyond the bound of uncommitted transactions new ones are refused, until some commit', async () => {
     const gate = hold((operation) => operation.kind === 'write');
     const first = commit(0);
