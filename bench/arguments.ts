@@ -32,14 +32,18 @@ const PAYLOAD_BYTES_DEFAULT = 512;
 /** Rounds that differ by more than this part of their median give no ratio. */
 const SPREAD_MAX = 0.25;
 
+function workLine({ name, summary }: Work): string {
+  return `${' '.repeat(24)}${name.padEnd(21)}${summary}`;
+}
+
 export const HELP = `Usage: npm run bench -- [OPTIONS]
 
-Measures the service beside a bare node:https server and a bare append-and-sync file, in one run, in
-turns, with the same client. Starts and stops everything itself. bench/README.md says what it shows.
+Measures the service beside a bare node:https server and a bare append-and-sync file, in one run,
+in turns, with the same client. Starts and stops everything itself. bench/README.md says how.
 
   --quick             short rounds, at most 40 s in all
   --only NAME         this work alone (may be repeated):
-${WORKS.map(({ name, summary }) => `                        ${name.padEnd(21)}${summary}`).join('\n')}
+${WORKS.map(workLine).join('\n')}
   --json FILE         write all figures to FILE as well
   --durability KIND   fsync (default) or os
   --connections N     connections of the client (default ${CONNECTIONS_DEFAULT})
