@@ -352,7 +352,7 @@ async function run(node, args, { cwd, env = {} } = {}) {
   const path = [dirname(node), process.env.PATH].filter(Boolean).join(delimiter);
   const child = spawn(node, args, {
     cwd,
-    env: { ...process.env, ...env, PATH: path, CONCORDAT_LIFELINE: '3' },
+    env: { ...process.env, ...env, PATH: path, CONCORDAT_LIFELINE: `${process.pid} 3` },
     // The pipe says nothing. It ends with this process, however that ends: a program whose launcher
     // was killed must not live on and hold its folder.
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],

@@ -4,12 +4,13 @@
  */
 import { Socket } from 'node:net';
 
-/** Watches the launcher's pipe, if the program was started by the launcher. */
+/** Watches the launcher's pipe, if this very process was started by the launcher. */
 export function holdLifeline(): void {
-  const descriptor = Number(process.env['CONCORDAT_LIFELINE']);
+  // Who is started by a program that the launcher started inherits these words, but not the pipe.
+  const [launcher, descriptor] = (process.env['CONCORDAT_LIFELINE'] ?? '').split(' ');
   delete process.env['CONCORDAT_LIFELINE'];
-  if (!Number.isInteger(descriptor) || descriptor < 3) return;
-  const pipe = new Socket({ fd: descriptor, readable: true, writable: false });
+  if (descriptor === undefined || Number(launcher) !== process.ppid) return;
+  const pipe = new Socket({ fd: Number(descriptor), readable: true, writable: false });
   const die = (): void => {
     process.kill(process.pid, 'SIGKILL');
   };
