@@ -44,6 +44,8 @@ export interface AppResponse {
   /** Names are lowercase. `content-length` is not for applications to set. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array | string;
+  /** In place of a body: one that is too long to lie in memory. */
+  readonly stream?: ByteStream;
   /**
    * The answer says that something does not exist. It leaves only when that is proven: the leader
    * was confirmed after the request arrived and the state is at least as new (design decision 10).
@@ -52,6 +54,29 @@ export interface AppResponse {
   readonly absence?: true;
   /** Keep the writes although the status is not 2xx, or discard them although it is. */
   readonly applyWrites?: boolean;
+}
+
+/** Bytes of a known number that come piece by piece. */
+export interface ByteStream {
+  readonly bytes: number;
+  pieces(): AsyncIterable<Uint8Array>;
+}
+
+export type DigestName = 'sha-256' | 'sha-384' | 'sha-512';
+
+/** One of the files that a node offers for download, by the name it has on disk. */
+export interface FileRequest {
+  readonly folder: 'snapshots' | 'ledger';
+  readonly name: string;
+  /** Digests of the whole file that the answer needs. */
+  readonly digests: readonly DigestName[];
+}
+
+export interface OfferedFile {
+  readonly bytes: number;
+  readonly digests: ReadonlyMap<DigestName, Uint8Array>;
+  /** The bytes from `from` up to, but not including, `to`. */
+  part(from: number, to: number): ByteStream;
 }
 
 /** A receipt in one of its two forms (ledger-format.md §14). */
@@ -94,6 +119,12 @@ export type Step =
       readonly form: 'json' | 'cose';
       readonly next: (receipt: Receipt | NoReceipt) => Step;
     }
+  /** Looks for a file of the node; only the endpoints that every node has may. */
+  | {
+      readonly kind: 'file';
+      readonly file: FileRequest;
+      readonly next: (file: OfferedFile | undefined) => Step;
+    }
   /** Runs as one transaction on the newest state; only in endpoints whose effect is `write`. */
   | { readonly kind: 'write'; readonly apply: (tx: Transaction) => AppResponse };
 
@@ -113,6 +144,8 @@ export interface Endpoint {
   /** One line for the OpenAPI document, and further members of the operation object. */
   readonly summary: string;
   readonly openApi?: Readonly<Record<string, unknown>>;
+  /** Left out of the OpenAPI document. */
+  readonly hidden?: true;
   handle(request: AppRequest, view: ReadView): Step;
 }
 

@@ -49,6 +49,12 @@ export const CHUNK_BYTES_MAX = 0xffff_ffff;
 /** A chunk is closed at the first signature from which on it holds at least this many bytes. */
 export const CHUNK_BYTES_DEFAULT = 5 * 1000 * 1000;
 
+/** A file that is downloaded is read in pieces of this size. */
+export const STREAM_PIECE_BYTES = 256 * KIB;
+/** A download whose client takes nothing for so long is cut off. */
+export const STREAM_STALL_MS_MAX = 60_000;
+/** Digests of offered files that are kept: their files never change. */
+export const DIGESTS_CACHED_MAX = 1_000;
 /** Snapshots under way: each lies in memory until its evidence is committed (ledger-format.md §10). */
 export const SNAPSHOTS_PENDING_MAX = 5;
 

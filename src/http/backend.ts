@@ -5,7 +5,9 @@ import type {
   AppRequest,
   AppResponse,
   Endpoint,
+  FileRequest,
   NoReceipt,
+  OfferedFile,
   Receipt,
 } from '../apps/interface.ts';
 import type { Seqno, TxId, View } from '../base/ids.ts';
@@ -46,6 +48,18 @@ export interface Backend {
   /** Receipt of a committed transaction. */
   receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt>;
   node(): NodeFacts;
+  /** What this node offers for download; without it there are no endpoints for that. */
+  readonly files?: NodeFiles;
+}
+
+/** Snapshots and closed chunks of the ledger; both never change once they have their names. */
+export interface NodeFiles {
+  newestSnapshot(): { readonly name: string; readonly seqno: number } | undefined;
+  /** Name of the committed chunk that holds an entry. */
+  chunkWith(seqno: number): string | undefined;
+  /** The oldest entry whose chunk this node has or writes. */
+  readonly firstSeqno: number;
+  look(file: FileRequest): Promise<OfferedFile | undefined>;
 }
 
 /** What `/node/…` tells of this node (http-api.md §10). */

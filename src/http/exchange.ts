@@ -3,12 +3,13 @@
  * reply is written.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AppRequest, AppResponse, Caller, Verb } from '../apps/interface.ts';
+import type { AppRequest, AppResponse, ByteStream, Caller, Verb } from '../apps/interface.ts';
 import { NO_BYTES } from '../base/bytes.ts';
 import { type TxId, textOfTxId } from '../base/ids.ts';
 import { headerValue } from './headers.ts';
 import { flatHeaders, serializeAnswer } from './serialize.ts';
 import type { Session } from './session.ts';
+import { writeStream } from './stream-writer.ts';
 
 export const TRANSACTION_ID_HEADER = 'x-ms-ccf-transaction-id';
 
@@ -32,6 +33,7 @@ export class Exchange implements AppRequest {
   #chunks: Uint8Array[] = [];
   #received = 0;
   #answerBody: Uint8Array | string | undefined;
+  #answerStream: ByteStream | undefined;
 
   constructor(
     session: Session<Exchange>,
@@ -103,12 +105,15 @@ export class Exchange implements AppRequest {
     response.sendDate = false;
     response.writeHead(answer.status, headers);
     this.#answerBody = answer.body;
+    this.#answerStream = this.method === 'HEAD' ? undefined : answer.stream;
   }
 
   /** Writes the answer that was prepared. */
   write(): void {
     const body = this.#answerBody;
-    if (body === undefined) this.#response.end();
+    const stream = this.#answerStream;
+    if (stream !== undefined) void writeStream(this.#response, stream);
+    else if (body === undefined) this.#response.end();
     else this.#response.end(body);
   }
 

@@ -27,6 +27,7 @@ import type { Backend } from './backend.ts';
 import { BodyBudget } from './body-budget.ts';
 import { Dispatcher, headersTooLarge } from './dispatcher.ts';
 import { Exchange } from './exchange.ts';
+import { OPERATOR_FEATURES, type OperatorFeature } from './file-endpoints.ts';
 import { frontendApplications } from './frontends.ts';
 import { ReplyBatch } from './reply-batch.ts';
 import { Router } from './router.ts';
@@ -40,9 +41,12 @@ import { secureContextOf, type TlsIdentity, tlsServerOptions } from './tls-optio
 export interface FrontDoorOptions {
   /** Under this name it appears in `/node/metrics`. */
   readonly interfaceName?: string;
+  /** Downloads that are served here; all of them unless some are named. */
+  readonly operatorFeatures?: readonly OperatorFeature[];
   readonly sessionsSoftMax?: number;
   readonly sessionsHardMax?: number;
   readonly idleMsMax?: number;
+  readonly handshakeMsMax?: number;
   readonly headersMsMax?: number;
   readonly requestMsMax?: number;
   readonly lingerMsMax?: number;
@@ -114,6 +118,7 @@ class HttpsFrontDoor implements FrontDoor {
       backend,
       applications,
       stats,
+      features: options.operatorFeatures ?? OPERATOR_FEATURES,
       routes: (name) => router.routes(name),
     })) {
       router.add(frontend, application);
@@ -128,7 +133,7 @@ class HttpsFrontDoor implements FrontDoor {
       sweep: () => this.#sessions.sweep,
       onFault,
     });
-    this.#server = this.#createServer(tls, limits.headersMsMax);
+    this.#server = this.#createServer(tls, options.handshakeMsMax ?? REQUEST_HEADERS_MS_MAX);
   }
 
   listen(host: string, port: number): Promise<{ host: string; port: number }> {

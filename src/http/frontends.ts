@@ -5,6 +5,7 @@
 import type { Application, Endpoint } from '../apps/interface.ts';
 import type { Backend } from './backend.ts';
 import { commonEndpoints } from './common-endpoints.ts';
+import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
 import { type DocumentInfo, openApiDocument } from './open-api.ts';
 import type { FrontendName, Route } from './router.ts';
@@ -14,6 +15,7 @@ export interface FrontendDependencies {
   readonly backend: Backend;
   readonly applications: readonly Application[];
   readonly stats: () => FrontDoorStats;
+  readonly features: readonly OperatorFeature[];
   /** All routes of a frontend, once they are installed. */
   readonly routes: (frontend: FrontendName) => readonly Route[];
 }
@@ -23,6 +25,7 @@ export function frontendApplications({
   backend,
   applications,
   stats,
+  features,
   routes,
 }: FrontendDependencies): readonly { frontend: FrontendName; application: Application }[] {
   const { version } = backend.node();
@@ -33,7 +36,11 @@ export function frontendApplications({
   return [
     ...applications.map((application) => ({ frontend: 'app' as const, application })),
     builtIn('app', common('app')),
-    builtIn('node', [...common('node'), ...nodeEndpoints(backend, stats)]),
+    builtIn('node', [
+      ...common('node'),
+      ...nodeEndpoints(backend, stats),
+      ...fileEndpoints(backend, features),
+    ]),
     builtIn('gov', common('gov')),
   ];
 }

@@ -2,8 +2,7 @@
  * `/node`: what this node tells of itself and of the network, to anyone (http-api.md §10).
  *
  * Left out, each for its reason: `memory` (7.0 final has it no more; the operator's metrics have
- * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `snapshot` and `ledger-chunk`
- * (no operator features yet), `join` and `create` (node-to-node).
+ * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `join` and `create` (node-to-node).
  */
 import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import type { ReadView } from '../kv/tables.ts';
@@ -12,11 +11,11 @@ import type { Backend } from './backend.ts';
 import {
   configurationRow,
   isObject,
-  nodeRow,
   nodeRows,
   previousIdentity,
   serviceRow,
 } from './governance-rows.ts';
+import { urlOf } from './node-addresses.ts';
 import { nodeListEndpoints } from './node-list-endpoints.ts';
 import type { FrontDoorStats } from './stats.ts';
 
@@ -126,17 +125,11 @@ function withResponses(
   return { ...endpoint, openApi: { ...endpoint.openApi, responses } };
 }
 
-/** To the primary's interface of the same name; interfaces are listed in the nodes table. */
+/** To the primary's interface of the same name. */
 function redirectToPrimary(backend: Backend, view: ReadView): AppResponse {
-  const { primaryId, nodeId } = backend.node();
-  const primary = primaryId === undefined ? undefined : nodeRow(view, primaryId);
-  const own = nodeRow(view, nodeId)?.info.rpc_interfaces;
-  const theirs = primary?.info.rpc_interfaces;
-  const name = isObject(own) ? Object.keys(own)[0] : undefined;
-  const same = name !== undefined && isObject(theirs) ? theirs[name] : undefined;
-  const address = isObject(same) ? same.published_address : undefined;
-  if (typeof address !== 'string') return errorAnswer(500, 'InternalError', 'Primary unknown');
-  return { status: 308, headers: { location: `https://${address}/node/primary` } };
+  const location = urlOf(view, backend.node().nodeId, backend.node().primaryId);
+  if (location === undefined) return errorAnswer(500, 'InternalError', 'Primary unknown');
+  return { status: 308, headers: { location: `${location}/node/primary` } };
 }
 
 function readinessEndpoints(backend: Backend): readonly Endpoint[] {

@@ -20,6 +20,7 @@ export function openApiDocument(
 ): JsonObject {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
+    if (route.endpoint.hidden) continue;
     const path = `/${frontend}${route.endpoint.path}`;
     paths[path] ??= pathItem(path);
     paths[path][route.endpoint.verb.toLowerCase()] = operation(path, route);

@@ -7,8 +7,8 @@ import { concatBytes, utf8 } from '../base/bytes.ts';
 
 /** Headers as name, value, name, value: with the length of the body, which every answer states. */
 export function flatHeaders(answer: AppResponse): string[] {
-  const { headers, body } = answer;
-  const flat = ['content-length', String(lengthOf(body))];
+  const { headers, body, stream } = answer;
+  const flat = ['content-length', String(stream?.bytes ?? lengthOf(body))];
   for (const name in headers) {
     const value = headers[name];
     if (value !== undefined) flat.push(name, value);

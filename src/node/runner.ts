@@ -8,7 +8,7 @@ import type { Timers } from '../base/environment.ts';
 import { CodedError, isCoded } from '../base/errors.ts';
 import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
 import { REQUEST_WAIT_MS_MAX } from '../base/limits.ts';
-import type { RunOptions, RunResult } from '../http/backend.ts';
+import type { NodeFiles, RunOptions, RunResult } from '../http/backend.ts';
 import type { Store } from '../kv/store.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
 import { statusOf, type ViewHistory } from '../ledger/view-history.ts';
@@ -28,6 +28,7 @@ export interface RunnerDependencies {
   readonly receipts: ReceiptBuilder;
   readonly views: ViewHistory;
   readonly timers: Timers;
+  readonly files: NodeFiles;
   /**
    * A seqno that was committed when the call was made, as a confirmed leader knows it; what a state
    * at least as new does not show, does not exist.
@@ -88,6 +89,9 @@ export class Runner {
           break;
         case 'receipt':
           step = step.next(await this.#deps.receipts.receipt(step.seqno, step.form));
+          break;
+        case 'file':
+          step = step.next(await this.#deps.files.look(step.file));
           break;
         case 'write':
           return await this.#write(endpoint, step, options);

@@ -18,7 +18,9 @@ import { StoreTransaction } from '../kv/transaction.ts';
 import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
+import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
 import { Runner } from './runner.ts';
@@ -35,6 +37,7 @@ export class RunningNode implements Backend {
   readonly #receipts: ReceiptBuilder;
   readonly #runner: Runner;
   readonly #snapshots: SnapshotTaker;
+  readonly files: OfferedFiles;
   #frontDoor: FrontDoor | undefined;
   #stopNotice = false;
   #checkpointAt: Seqno;
@@ -101,6 +104,14 @@ export class RunningNode implements Backend {
         log: dependencies.log,
       },
     );
+    const folders = foldersOf(options.folder);
+    this.files = new OfferedFiles({
+      disk: dependencies.disk,
+      snapshotFolder: folders.snapshots,
+      snapshots: snapshots.folder,
+      ledgerFolder: folders.ledger,
+      chunks,
+    });
     this.#runner = new Runner({
       store,
       pipeline: this.#pipeline,
@@ -108,6 +119,7 @@ export class RunningNode implements Backend {
       receipts: this.#receipts,
       views,
       timers: dependencies.timers,
+      files: this.files,
       readIndex: () => this.#readIndex(),
     });
   }

@@ -7,7 +7,7 @@
  *
  * What lacks the ending is what a crash left, and is removed at the next start.
  */
-import type { Disk, DiskFile } from '../base/environment.ts';
+import type { Disk } from '../base/environment.ts';
 import type { Seqno } from '../base/ids.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
 import { parseSnapshotName } from '../ledger/snapshot.ts';
@@ -65,10 +65,6 @@ export class SnapshotFolder {
   /** The snapshot of this name; nothing but what the folder was seen to hold can be asked for. */
   find(name: string): StoredSnapshot | undefined {
     return this.#all.find((snapshot) => snapshot.name === name);
-  }
-
-  async openFile({ name }: StoredSnapshot): Promise<DiskFile> {
-    return await this.#disk.open(`${this.#folder}/${name}`, 'read');
   }
 
   /** Writes a snapshot and its receipt; one that is there already is left as it is. */

@@ -3,6 +3,7 @@
 import type { Application } from '../../src/apps/interface.ts';
 import { createLogApplication } from '../../src/apps/log/application.ts';
 import type { Timers } from '../../src/base/environment.ts';
+import type { NodeFiles } from '../../src/http/backend.ts';
 import {
   createFrontDoor,
   type FrontDoor,
@@ -40,7 +41,10 @@ export interface HouseOptions extends FrontDoorOptions {
   readonly nowMs?: () => number;
 }
 
-export async function openHouse(options: HouseOptions = {}): Promise<House> {
+export async function openHouse(
+  options: HouseOptions = {},
+  behind: { readonly files?: NodeFiles } = {},
+): Promise<House> {
   const [server, user, member, stranger] = await Promise.all([
     testIdentity('node'),
     testIdentity('user'),
@@ -54,6 +58,7 @@ export async function openHouse(options: HouseOptions = {}): Promise<House> {
     memberCertificates: [member.cert],
     ...options.service,
   });
+  if (behind.files !== undefined) service.files = behind.files;
   const faults: unknown[] = [];
   const door = createFrontDoor(options, {
     backend: service,

@@ -27,6 +27,7 @@ import {
 import type {
   Backend,
   NodeFacts,
+  NodeFiles,
   RunOptions,
   RunResult,
   TxStatus,
@@ -57,6 +58,7 @@ export class ServiceDouble implements Backend {
   role: 'primary' | 'backup' = 'primary';
   state: NodeFacts['state'] = 'PartOfNetwork';
   receiptsAre: 'ready' | NoReceipt = 'ready';
+  files?: NodeFiles;
   /** Thrown by `run` instead of running. */
   failure: unknown;
   /** `run` waits for this before it does anything. */
@@ -105,6 +107,8 @@ export class ServiceDouble implements Backend {
         return this.#observed(endpoint, step.response);
       case 'receipt':
         return this.#walk(endpoint, step.next(await this.receipt(step.seqno, step.form)));
+      case 'file':
+        return this.#walk(endpoint, step.next(await this.files?.look(step.file)));
       case 'write':
         return this.#write(step.apply);
       case 'fetch':

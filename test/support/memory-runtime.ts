@@ -133,6 +133,8 @@ export class MemoryRuntime {
         case 'receipt':
           step = step.next(this.#receipt(step.seqno, step.form));
           break;
+        case 'file':
+          throw new Error('there are no files in memory');
         case 'write':
           return this.#write(step.apply);
       }

@@ -74,6 +74,7 @@ function guarded(run: () => Step): Step {
 function guard(step: Step): Step {
   switch (step.kind) {
     case 'answer':
+    case 'file':
       return step;
     case 'fetch':
       return {
