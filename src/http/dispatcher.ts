@@ -72,8 +72,16 @@ export class Dispatcher {
     return true;
   }
 
+  readonly #start = (exchange: Exchange): void => {
+    try {
+      this.#begin(exchange);
+    } catch (fault) {
+      this.#giveUp(exchange, fault);
+    }
+  };
+
   /** Takes a request on; its session executes nothing else until it is answered. */
-  #start(exchange: Exchange): void {
+  #begin(exchange: Exchange): void {
     const { counters } = this.#deps;
     const { lastWords } = exchange.session;
     if (lastWords !== undefined && !exchange.complete) {
@@ -163,7 +171,7 @@ export class Dispatcher {
   }
 
   #awaitBody(exchange: Exchange, plan: Plan, bytes: number, bytesMax: number): void {
-    const { budget, counters, sweep } = this.#deps;
+    const { budget, sweep } = this.#deps;
     this.#release(exchange);
     exchange.stopWaiting = budget.reserve(bytes, () => {
       exchange.stopWaiting = undefined;
@@ -171,15 +179,24 @@ export class Dispatcher {
       exchange.session.readBody(sweep());
       exchange.readBody(bytesMax, (complete) => {
         exchange.session.readBody(undefined);
-        if (complete) {
-          this.#release(exchange, exchange.body.length);
-          this.#execute(exchange, plan);
-          return;
-        }
-        counters.bodiesTooLarge += 1;
-        this.#hangUp(exchange, bodyTooLarge(bytesMax), undefined, plan.route);
+        if (complete) this.#executeWithBody(exchange, plan);
+        else this.#refuseBody(exchange, plan.route, bytesMax);
       });
     });
+  }
+
+  #executeWithBody(exchange: Exchange, plan: Plan): void {
+    try {
+      this.#release(exchange, exchange.body.length);
+      this.#execute(exchange, plan);
+    } catch (fault) {
+      this.#giveUp(exchange, fault);
+    }
+  }
+
+  #refuseBody(exchange: Exchange, route: Route | undefined, bytesMax: number): void {
+    this.#deps.counters.bodiesTooLarge += 1;
+    this.#hangUp(exchange, bodyTooLarge(bytesMax), undefined, route);
   }
 
   #execute(exchange: Exchange, plan: Plan): void {
@@ -203,7 +220,7 @@ export class Dispatcher {
       }
     }
     exchange.executing = true;
-    void this.#run(exchange, plan);
+    this.#run(exchange, plan).catch((fault: unknown) => this.#giveUp(exchange, fault));
   }
 
   /** What touches no table and wants nothing further needs no turn of the executing thread. */
@@ -251,7 +268,7 @@ export class Dispatcher {
     const error = requestErrorOf(thrown);
     if (error !== undefined) return error;
     this.#deps.onFault(thrown, `${endpoint.verb} ${endpoint.path}`);
-    return { status: 500, code: 'InternalError', message: 'The request failed: see the log.' };
+    return FAULT;
   }
 
   #refuse(
@@ -271,16 +288,42 @@ export class Dispatcher {
     if (session.ended) return;
     this.#deps.counters.count(answer.status);
     if (txId !== undefined) session.shown.add(txId);
-    exchange.prepare(answer, txId, this.#lastAnswers);
+    this.#prepare(exchange, answer, txId);
     this.#deps.replies.add(exchange);
+    // A session whose answer is long is not idle while it is being written.
+    if (answer.stream === undefined) this.#goOn(exchange);
+    else exchange.whenWritten(() => this.#goOn(exchange));
+  }
+
+  /** Lets an answered session turn to its next request. */
+  #goOn(exchange: Exchange): void {
+    const { session } = exchange;
+    if (session.ended) return;
     if (this.#lastAnswers) {
       this.#endAnswered(session);
       return;
     }
-    const next = session.finish();
-    // Not at once: a thousand pipelined requests answered in place would overflow the stack.
-    if (next !== undefined) queueMicrotask(() => this.#start(next));
-    else if (session.lastWords !== undefined) this.#sayLast(exchange, session.lastWords);
+    session.finish(this.#start);
+    if (session.active === undefined && session.lastWords !== undefined) {
+      this.#sayLast(exchange, session.lastWords);
+    }
+  }
+
+  /** An application may have given a header that HTTP cannot carry. */
+  #prepare(exchange: Exchange, answer: AppResponse, txId: RunResult['txId']): void {
+    try {
+      exchange.prepare(answer, txId, this.#lastAnswers);
+    } catch (fault) {
+      this.#deps.onFault(fault, `the answer to ${exchange.method} ${exchange.path}`);
+      exchange.prepare(renderCcfError(FAULT), undefined, this.#lastAnswers);
+    }
+  }
+
+  /** What must not happen has: the session cannot go on, the node may. */
+  #giveUp(exchange: Exchange, fault: unknown): void {
+    this.#deps.onFault(fault, `${exchange.method} ${exchange.path}`);
+    this.#release(exchange);
+    exchange.session.socket.destroy();
   }
 
   #hangUp(exchange: Exchange, error: RequestError, match?: Match, route?: Route): void {
@@ -311,6 +354,11 @@ export class Dispatcher {
   }
 }
 
+const FAULT: RequestError = {
+  status: 500,
+  code: 'InternalError',
+  message: 'The request failed: see the log.',
+};
 const CAP_EXHAUSTED: RequestError = {
   status: 503,
   code: 'SessionCapExhausted',

@@ -43,6 +43,8 @@ export class Session<Request extends SessionRequest> {
   #certificateRead = false;
   /** While a body is being read: the request it belongs to came in at `#since`. */
   #readingBody = false;
+  /** An answer has not left yet, and the active request waits for that. */
+  #answerPending = false;
   #requests = 0;
   #sweptRequests = 0;
   #sweptBytes = 0;
@@ -88,11 +90,21 @@ export class Session<Request extends SessionRequest> {
     return 'waits';
   }
 
-  /** Ends the active request; the next one to execute is returned. */
-  finish(): Request | undefined {
-    this.#previous = this.active;
-    this.active = this.#ended ? undefined : this.#waiting.shift();
-    return this.active;
+  /**
+   * Ends the active request. The next one, if it waits already, becomes active now and is given to
+   * `start` when this answer has left: a client that reads slowly is executed slowly.
+   */
+  finish(start: (next: Request) => void): void {
+    const answered = this.active;
+    this.#previous = answered;
+    const next = this.#waiting.shift();
+    this.active = next;
+    if (answered === undefined || next === undefined) return;
+    this.#answerPending = true;
+    answered.whenWritten(() => {
+      this.#answerPending = false;
+      if (!this.#ended) start(next);
+    });
   }
 
   /** Reads nothing further: what has come in is answered, then `words`, then the session ends. */
@@ -140,7 +152,8 @@ export class Session<Request extends SessionRequest> {
     if (this.#ended) return sweep - this.#since >= limits.linger ? 'linger' : undefined;
     if (this.#readingBody) return sweep - this.#since >= limits.body ? 'body' : undefined;
     const bytes = this.socket.bytesRead;
-    if (this.active !== undefined || this.#requests !== this.#sweptRequests) {
+    const executing = this.active !== undefined && !this.#answerPending;
+    if (executing || this.#requests !== this.#sweptRequests) {
       this.#since = sweep;
       this.#partialHeaders = false;
     } else if (bytes !== this.#sweptBytes && !this.#partialHeaders) {

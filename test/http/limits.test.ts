@@ -215,7 +215,7 @@ describe('time', () => {
   });
 
   test('a connection that never begins TLS is cut off', async () => {
-    const target = await house({ headersMsMax: 200 });
+    const target = await house({ handshakeMsMax: 200 });
     const socket = connectTcp(target.port, target.host);
     socket.resume().on('error', () => undefined);
     await new Promise((resolve) => socket.on('close', resolve));

@@ -40,6 +40,11 @@ const blunt: Application = {
         throw new Error('a secret in an error');
       },
     },
+    {
+      ...PLAIN,
+      path: '/blunt/header',
+      handle: () => answer({ status: 200, headers: { location: 'a\r\nset-cookie: b' } }),
+    },
     { ...PLAIN, path: '/blunt/mine', authentication: ['member_cert'], handle: ok },
     { ...PLAIN, path: '/blunt/any', authentication: ['any_cert'], handle: ok },
     {
@@ -64,6 +69,16 @@ const blunt: Application = {
   ],
 };
 
+/** An application that cannot even say an error. */
+const mute: Application = {
+  name: 'mute',
+  archivedTables: [],
+  renderError: () => {
+    throw new Error('cannot say it');
+  },
+  endpoints: [{ ...PLAIN, path: '/unspeakable', authentication: ['user_cert'], handle: ok }],
+};
+
 function ok(): ReturnType<typeof answer> {
   return answer({ status: 200, body: 'ok' });
 }
@@ -71,7 +86,7 @@ function ok(): ReturnType<typeof answer> {
 let house: House;
 
 beforeEach(async () => {
-  house = await openHouse({ applications: [blunt] });
+  house = await openHouse({ applications: [blunt, mute] });
 });
 
 afterEach(() => house.close());
@@ -179,6 +194,21 @@ describe('errors', () => {
       ]);
     },
   );
+
+  test('a header that HTTP cannot carry is a fault, not a second header', async () => {
+    const reply = await askOnce(house, undefined, 'GET', '/blunt/header');
+    expect([reply.status, reply.headers.has('set-cookie')]).toEqual([500, false]);
+    expect(house.faults).toEqual([expect.objectContaining({ code: 'ERR_INVALID_CHAR' })]);
+  });
+
+  test('a way to say errors that itself fails costs the session, not the node', async () => {
+    const client = await RawClient.connect(house);
+    client.send('GET /unspeakable HTTP/1.1\r\n\r\n');
+    await client.closed();
+    client.send('');
+    expect(house.faults).toEqual([expect.objectContaining({ message: 'cannot say it' })]);
+    expect((await askOnce(house, undefined, 'GET', '/app/commit')).status).toBe(200);
+  });
 
   test('a coded error of the backend says status, code, sentence and when to retry', async () => {
     house.service.failure = new CodedError('TooManyPendingTransactions', 'Too many.', {

@@ -98,6 +98,46 @@ describe('pipelined requests', () => {
   });
 });
 
+describe('a client that reads slowly', () => {
+  test('is executed slowly, and ends as an idle one if it does not read at all', async () => {
+    const body = Buffer.alloc(1_000_000, 'x');
+    let runs = 0;
+    const own = await openHouse({
+      idleMsMax: 400,
+      sweepMs: 50,
+      applications: [
+        {
+          name: 'large',
+          archivedTables: [],
+          endpoints: [
+            {
+              verb: 'GET',
+              path: '/large',
+              authentication: ['no_auth'],
+              effect: 'read',
+              reads: 'current',
+              answers: 'local',
+              summary: 'a large answer',
+              handle: () => {
+                runs += 1;
+                return { kind: 'answer', response: { status: 200, body } };
+              },
+            },
+          ],
+        },
+      ],
+    });
+    const client = await RawClient.connect(own);
+    client.socket.pause();
+    client.send('GET /large HTTP/1.1\r\n\r\n'.repeat(100));
+    await until(() => runs > 0);
+    await until(() => own.door.stats().sessions.active === 0);
+    // As many as the kernel's buffers take; a hundred of them would be 100 MB of the node's.
+    expect(runs).toBeLessThan(50);
+    await own.close();
+  });
+});
+
 describe('a session', () => {
   test('survives a change of view in which nothing it was shown is lost', async () => {
     const client = await RawClient.connect(house, house.user);
