@@ -71,7 +71,7 @@ export class StoreTransaction implements Transaction {
     };
   }
 
-  /** A write set has one row for a key, so a second change would silently take the first one's place. */
+  /** A write set has one row for a key: a second change would take the first one's place. */
   #archivedOnce(name: string, key: Uint8Array, value: Uint8Array): void {
     const own = this.ownFor(name);
     const text = binaryTextOf(key);

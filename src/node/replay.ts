@@ -239,8 +239,8 @@ class Replay {
     if (hasTable && isBeginning(bytes.subarray(0, CHUNK_HEADER_BYTES), word)) return false;
     throw damaged(
       { chunk, offset: 0 },
-      `its first word says that its table is at byte ${chunk.word}, but its signed entries end at ` +
-        `${this.#signedEnd}`,
+      `its first word says that its table is at byte ${chunk.word}, but its signed entries end ` +
+        `at ${this.#signedEnd}`,
     );
   }
 

@@ -1,10 +1,10 @@
 /**
  * Telling the end of an interrupted write from damage, where an open chunk stops making sense.
  *
- * An interrupted write leaves a beginning of what it meant to write, and behind it nothing, or zeros
- * where the file had grown before its contents came. Anything else was changed after it had been
- * written: a whole, validly sealed entry further on; an entry that is all there and does not open; one
- * that would open if only its first eight bytes, which no seal covers, said something else.
+ * An interrupted write leaves a beginning of what it meant to write, and behind it nothing, or
+ * zeros where the file had grown before its contents came. Anything else was changed after it had
+ * been written: a whole, validly sealed entry further on; an entry that is all there and does not
+ * open; one that would open if only its first eight bytes, which no seal covers, said otherwise.
  */
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { GCM_TAG_BYTES } from '../crypto/aead.ts';
@@ -46,8 +46,8 @@ export function damageIn(question: TornQuestion): string | undefined {
   const beyond = entryBeyond(question);
   if (beyond !== undefined) {
     return (
-      `entry ${beyond.view}.${beyond.seqno} stands whole at byte ${beyond.offset}, so this is not ` +
-      'the torn end of an interrupted write'
+      `entry ${beyond.view}.${beyond.seqno} stands whole at byte ${beyond.offset}, so this is ` +
+      'not the torn end of an interrupted write'
     );
   }
   if (rest.length < ENTRY_BYTES_MIN || zerosAtEnd(rest) >= ZEROS_MIN) return undefined;

@@ -1,5 +1,5 @@
-// Images of the committed state: equal states have equal bytes whatever led to them, and loading one
-// gives back the state it was made from. Archived values in both their forms.
+// Images of the committed state: equal states have equal bytes whatever led to them, and loading
+// one gives back the state it was made from. Archived values in both their forms.
 
 import { describe, expect, test } from 'vitest';
 import { isCoded } from '../../src/base/errors.ts';

@@ -65,7 +65,7 @@ describe('newest and committed state', () => {
     expect(versions('a')).toEqual([undefined, 1]);
   });
 
-  test('a rollback into the middle keeps what came before and is as if the rest had never been', () => {
+  test('a rollback into the middle keeps what came before, as if the rest had never been', () => {
     const store = new Store([]);
     apply(store, mapOf('t', { a: '1' }));
     store.commit(seqnoOf(1));
@@ -105,7 +105,7 @@ describe('newest and committed state', () => {
     expect(() => store.commit(seqnoOf(2))).toThrow('was applied before');
   });
 
-  test('a signature’s rows come in with its commit, while later entries are applied already', () => {
+  test('a signature’s rows come in with its commit, though later entries are applied', () => {
     const store = new Store([]);
     apply(store, mapOf('t', { a: '1' }));
     const signature = apply(store);

@@ -1,5 +1,5 @@
-// One transaction: reads see the newest state with its own writes over it; what it wrote is its write
-// set, and nothing else; and an application may not write what is not its own.
+// One transaction: reads see the newest state with its own writes over it; what it wrote is its
+// write set, and nothing else; and an application may not write what is not its own.
 
 import { describe, expect, test } from 'vitest';
 import { seqnoOf } from '../../src/base/ids.ts';
@@ -150,7 +150,7 @@ describe('archived tables', () => {
     expect(text(store.current.archive('archived').find(key)[0]?.label)).toBe('ours');
   });
 
-  test('take one change of a key in a transaction: a second would silently replace the first', () => {
+  test('take one change of a key in a transaction: a second would replace the first', () => {
     const tx = new StoreTransaction(storeWith({}), 'application');
     const archive = tx.archive('archived');
     archive.store(key, bytes('mine'), bytes('value'));

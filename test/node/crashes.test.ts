@@ -1,6 +1,6 @@
 // A node crashes at every disk operation of a short life, in each way in which a disk can be left:
-// with everything, with nothing that was not synced, with names but no contents and the reverse, with
-// torn and zero-filled writes. Nothing acknowledged may be lost, and every restart must succeed.
+// with everything, with nothing that was not synced, with names but no contents and the reverse,
+// with torn and zero-filled writes. Nothing acknowledged may be lost, and every restart must succeed.
 
 import { beforeAll, expect, test } from 'vitest';
 import {
@@ -15,7 +15,7 @@ import type { CrashKind, Lies } from '../support/crashing-disk.ts';
 import type { World } from '../support/node-rig.ts';
 
 const isLong = process.env.CONCORDAT_LONG === '1';
-/** A service whose node was stopped, and one whose node just ceased: no checkpoint, an open chunk. */
+/** A service whose node was stopped; one whose node just ceased: no checkpoint, an open chunk. */
 let stopped: World;
 let ceased: World;
 
@@ -32,7 +32,7 @@ function tell(what: string, { operations, crashes, missed, cut }: Verdicts): voi
   console.log(`${what}: ${operations} operations, ${crashes} crashes, ${cut} tails cut`);
 }
 
-test('a node that restarts and writes across chunks loses nothing wherever it crashes', async () => {
+test('a node that restarts and writes across chunks loses nothing if it crashes', async () => {
   const verdicts = await enumerateCrashes({
     life: laterLife(stopped),
     ...(isLong ? {} : { kinds: SHORT_KINDS }),

@@ -1,5 +1,6 @@
-// Real processes: a node is killed at random moments under load, again and again on one folder. After
-// each kill everything it had acknowledged is in the ledger, and at the end PyPI ccf verifies it all.
+// Real processes: a node is killed at random moments under load, again and again on one folder.
+// After each kill everything it had acknowledged is in the ledger, and at the end PyPI ccf verifies
+// it all.
 
 import { spawn } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';

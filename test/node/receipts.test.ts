@@ -1,5 +1,5 @@
-// Receipts of a running node, of every kind of entry and under every kind of signature: judged by our
-// own verifier and by PyPI ccf.
+// Receipts of a running node, of every kind of entry and under every kind of signature: judged by
+// our own verifier and by PyPI ccf.
 
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -169,7 +169,7 @@ describe('under signatures of one kind', () => {
     await served.node.stop();
   });
 
-  test('a ledger that changed its kind answers for each entry what its signatures allow', async () => {
+  test('a ledger that changed its kind answers what each entry’s signatures allow', async () => {
     const before = await serve('cose');
     await before.node.stop();
     const after = await serve('mixed', afterCrash(before.world, 'kept'));

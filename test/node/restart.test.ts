@@ -94,7 +94,7 @@ describe('what a restart finds and writes', () => {
     await node.stop();
   });
 
-  test('from its first entry on it seals under a fresh secret, which leads back to the old one', async () => {
+  test('its first entry is sealed under a fresh secret, which leads back to the old', async () => {
     const world = copyOf(stopped);
     const old = await readLedger(world.disk);
     const { node } = await start(world, SMALL_CHUNKS);

@@ -1,5 +1,5 @@
-// The writing half of a node: what is signed when, when replies may leave, and what a failure of the
-// disk does (design decision 5). Time stands still unless a test moves it.
+// The writing half of a node: what is signed when, when replies may leave, and what a failure of
+// the disk does (design decision 5). Time stands still unless a test moves it.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Seqno, seqnoOf, viewOf } from '../../src/base/ids.ts';
@@ -278,7 +278,7 @@ describe('rounds', () => {
     ]);
   });
 
-  test('beyond the bound of uncommitted transactions new ones are refused, until some commit', async () => {
+  test('beyond the bound of uncommitted transactions new ones are refused for a while', async () => {
     const gate = hold((operation) => operation.kind === 'write');
     const first = commit(0);
     await gate.reached;

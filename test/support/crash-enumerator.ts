@@ -1,5 +1,5 @@
-// Crashes a node at every disk operation of a short life, in every way a disk can be left, and judges
-// what a restart makes of it: what was acknowledged is there, and the start succeeds.
+// Crashes a node at every disk operation of a short life, in every way a disk can be left, and
+// judges what a restart makes of it: what was acknowledged is there, and the start succeeds.
 
 import { parseChunkName } from '../../src/ledger/chunk.ts';
 import type { NodeOptions } from '../../src/node/node-options.ts';

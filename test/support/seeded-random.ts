@@ -44,7 +44,7 @@ export class SeededRandom {
   }
 }
 
-/** Runs `body` with seeds 1 to `count`, or with SEED alone if it is set; a failure names its seed. */
+/** Runs `body` with seeds 1 to `count`, or with SEED alone if set; a failure names its seed. */
 export async function withSeeds(
   count: number,
   body: (random: SeededRandom) => void | Promise<void>,
