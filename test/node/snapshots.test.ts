@@ -320,6 +320,45 @@ test('a stop in the middle of one leaves no half of it, and nothing to repair', 
   expect(world.fatal).toEqual([]);
 });
 
+test('a crash at any step of writing one leaves a whole snapshot or none', async () => {
+  const life = async (world: World): Promise<void> => {
+    const { node } = await start(world);
+    await writeRows(node, 0, 4);
+    node.requestSnapshot();
+    await writeRows(node, 4, 6);
+    await node.stop();
+  };
+  const rehearsal = newWorld();
+  await life(rehearsal);
+  const steps = rehearsal.disk.operations.flatMap(({ kind, path }, at) =>
+    path.startsWith(SNAPSHOTS) && kind !== 'make-folder' ? [{ at, kind }] : [],
+  );
+  expect(steps.map(({ kind }) => kind)).toEqual([
+    ...['create', 'write', 'write', 'sync', 'rename', 'sync-folder'],
+  ]);
+  let finished = 0;
+  for (const crash of CRASHES) {
+    for (const { at, kind } of steps) {
+      const world = newWorld();
+      world.disk.crashAt({ at, kind: crash });
+      await Promise.race([life(world), world.disk.crashed]);
+      const after = afterCrash(world, crash);
+      const { node } = await start(after);
+      const whole = await readLedger(after.disk);
+      for (const snapshot of snapshotsIn(after)) {
+        const loaded = await load(snapshot, whole, node.serviceCertificatePem);
+        expect(loaded.seqno, `${crash} at ${kind}`).toBe(snapshot.seqno);
+        finished += 1;
+      }
+      await node.stop();
+    }
+  }
+  expect(finished, 'some were whole').toBeGreaterThan(0);
+  expect(finished, 'some were not').toBeLessThan(CRASHES.length * steps.length);
+});
+
+const CRASHES = ['kept', 'lost', 'names', 'contents', 'torn-half', 'zeros'] as const;
+
 type Mutation = readonly [
   what: string,
   code: string,
