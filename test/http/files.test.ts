@@ -4,9 +4,15 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { DigestName, OfferedFile } from '../../src/apps/interface.ts';
+import { NO_BYTES, utf8 } from '../../src/base/bytes.ts';
+import { seqnoOf } from '../../src/base/ids.ts';
+import { jsonRow, NODE_INFO } from '../../src/governance/tables.ts';
 import type { NodeFiles } from '../../src/http/backend.ts';
 import { byteRangeOf } from '../../src/http/byte-range.ts';
 import { wantedDigest } from '../../src/http/file-digests.ts';
+import { fileEndpoints, OPERATOR_FEATURES } from '../../src/http/file-endpoints.ts';
+import { Store } from '../../src/kv/store.ts';
+import { StoreTransaction } from '../../src/kv/transaction.ts';
 import { withSeeds } from '../support/seeded-random.ts';
 import { askOnce, codeOf, jsonOf, RawClient, type Reply } from './client.ts';
 import { type House, openHouse } from './house.ts';
@@ -129,6 +135,63 @@ describe('where to go', () => {
     } finally {
       house.service.role = 'primary';
     }
+  });
+});
+
+describe('with other nodes', () => {
+  const ids = ['aa', 'bb', 'cc'].map((two) => two.repeat(32));
+  const [, own = '', third = ''] = ids;
+  const urlOfNode = (id: string): string => `https://node-${id.slice(0, 2)}:8000`;
+
+  /** Node bb of three, with the endpoints of a node that has entries from 11 on. */
+  function where(
+    verb: 'GET' | 'HEAD',
+    path: string,
+    query: string,
+    primaryId: string,
+  ): unknown {
+    const store = new Store([]);
+    const tx = new StoreTransaction(store, 'service');
+    for (const id of ids) {
+      const published_address = urlOfNode(id).slice('https://'.length);
+      const rpc_interfaces = { main: { bind_address: '0.0.0.0:8000', published_address } };
+      tx.table(NODE_INFO).put(utf8(id), jsonRow({ status: 'Trusted', rpc_interfaces }));
+    }
+    store.apply(seqnoOf(1), tx.writeSet());
+    const backend = Object.assign(Object.create(house.service) as typeof house.service, {
+      files,
+      node: () => ({ ...house.service.node(), nodeId: own, primaryId }),
+    });
+    const endpoint = fileEndpoints(backend, OPERATOR_FEATURES).find(
+      (one) => one.verb === verb && one.path === path,
+    );
+    const request = { verb, path, query, params: {}, body: NO_BYTES, header: () => undefined };
+    const step = endpoint?.handle({ ...request, caller: { policy: 'no_auth' } }, store.current);
+    if (step?.kind !== 'answer') throw new Error('no answer');
+    return step.response.headers?.location ?? step.response.status;
+  }
+
+  test.each<[what: string, path: string, query: string, primary: string, expected: unknown]>([
+    ['a backup sends to the primary', '/snapshot', '', third, '/node/snapshot'],
+    ['and says since when', '/snapshot', 'since=7', third, '/node/snapshot?since=7'],
+    ['entries of later', '/ledger-chunk', 'since=41', third, '/node/ledger-chunk?since=41'],
+    [
+      'entries of before its start',
+      '/ledger-chunk',
+      'since=3',
+      own,
+      '/node/ledger-chunk?since=3',
+    ],
+  ])('%s', (_what, path, query, primary, expected) => {
+    for (const verb of ['GET', 'HEAD'] as const) {
+      expect(where(verb, path, query, primary)).toBe(`${urlOfNode(third)}${expected}`);
+    }
+  });
+
+  test('what it has itself, and what the primary does not have', () => {
+    expect(where('GET', '/ledger-chunk', 'since=20', third)).toBe(urlOfNode(own) + CHUNK_PATH);
+    expect(where('GET', '/snapshot', '', own)).toBe(urlOfNode(own) + SNAPSHOT_PATH);
+    expect(where('GET', '/ledger-chunk', 'since=41', own)).toBe(404);
   });
 });
 
