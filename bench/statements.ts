@@ -1,7 +1,7 @@
 /**
  * What must be said with figures: who was measured on what terms, and what makes them doubtful.
  */
-import { packageVersion } from '../src/cli/package-version.ts';
+import { VERSION } from '../src/base/version.ts';
 import type { BenchOptions } from './arguments.ts';
 import { DISTURBED } from './measure.ts';
 import type { SystemStatement, WorkResult } from './result.ts';
@@ -24,7 +24,7 @@ export function statementsOf(options: BenchOptions): readonly SystemStatement[] 
   return [
     {
       name: CONCORDAT,
-      version: packageVersion(),
+      version: VERSION,
       durability: synced,
       load: `${load}; payloads of ${payloadBytes} bytes`,
     },

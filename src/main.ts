@@ -2,11 +2,11 @@
  * The program: finds the command, runs it, and says how it ended.
  */
 import { isCoded } from './base/errors.ts';
+import { VERSION } from './base/version.ts';
 import type { Command } from './cli/command.ts';
 import { processIo, stopSignal } from './cli/command-io.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { holdLifeline } from './cli/lifeline.ts';
-import { packageVersion } from './cli/package-version.ts';
 
 interface CommandEntry {
   readonly name: string;
@@ -60,7 +60,7 @@ async function main(args: readonly string[]): Promise<number> {
     return name === undefined ? EXIT.usage : EXIT.good;
   }
   if (name === '--version') {
-    io.out(packageVersion());
+    io.out(VERSION);
     return EXIT.good;
   }
   const entry = COMMANDS.find((each) => each.name === name);

@@ -2,8 +2,8 @@
  * The README's commands, run as a newcomer would type them: each line of each `sh` block, in order,
  * in a fresh folder where the checkout's npm scripts are at hand.
  *
- * What follows `sh` says what a block needs: `until=ready` runs until it is told to stop, `with=sandbox`
- * needs one that runs, `with=data` needs what one has left behind.
+ * What follows `sh` says what a block needs: `until=ready` runs until it is told to stop,
+ * `with=sandbox` needs one that runs, `with=data` needs what one has left behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -145,7 +145,7 @@ async function run(command: string): Promise<{ code: number | null; output: stri
 
 function spawnShell(command: string): ChildProcess {
   // `npx concordat` finds the program by its name in PATH, as it does where it is installed.
-  const path = [join(folder, 'bin'), dirname(process.execPath), process.env['PATH']];
+  const path = [join(folder, 'bin'), dirname(process.execPath), process.env.PATH];
   return spawn('bash', ['-c', command.replace(/^npx /, '')], {
     cwd: folder,
     env: { ...process.env, PATH: path.join(delimiter) },

@@ -27,7 +27,10 @@ export type Caller =
 /** A request, as it came in but for its transport. */
 export interface AppRequest {
   readonly verb: Verb;
-  /** Path below the application's root, not decoded: `%2F` is not a separator, `+` is not a space. */
+  /**
+   * Path below the application's root, not decoded: `%2F` is not a separator, `+` is not a
+   * space.
+   */
   readonly path: string;
   /** Segments matched by the template's `{name}`s, not decoded. */
   readonly params: Readonly<Record<string, string>>;
@@ -137,7 +140,10 @@ export interface Endpoint {
   readonly effect: 'none' | 'read' | 'write';
   /** Which state `handle` sees: the newest, or only what is committed. */
   readonly reads: 'current' | 'committed';
-  /** When the answer to a write leaves. A request may ask a `local` one to wait, never the reverse. */
+  /**
+   * When the answer to a write leaves. A request may ask a `local` one to wait, never the
+   * reverse.
+   */
   readonly answers: 'local' | 'committed';
   /** Bytes; REQUEST_BODY_BYTES_MAX when absent. */
   readonly bodyBytesMax?: number;
@@ -154,7 +160,10 @@ export interface Application {
   readonly endpoints: readonly Endpoint[];
   /** Names of its archived tables; all others are ordinary. */
   readonly archivedTables: readonly string[];
-  /** How this application says an error that arises outside its endpoints; CCF's shape if absent. */
+  /**
+   * How this application says an error that arises outside its endpoints; CCF's shape if
+   * absent.
+   */
   readonly renderError?: (error: RequestError) => AppResponse;
 }
 

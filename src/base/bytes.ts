@@ -78,8 +78,8 @@ export function bytesOfBase64Url(text: string): Uint8Array | undefined {
 }
 
 /**
- * The text with one UTF-16 unit per byte. Such texts compare and hash like the bytes they stand for,
- * which makes them the keys of in-memory tables.
+ * The text with one UTF-16 unit per byte. Such texts compare and hash like the bytes they stand
+ * for, which makes them the keys of in-memory tables.
  */
 export function binaryTextOf(bytes: Uint8Array): string {
   return bufferOf(bytes).toString('latin1');

@@ -1,6 +1,6 @@
 /**
- * The world as the core sees it: time, chance, disk and keys behind interfaces, so that one seed can
- * replace them all in a test and the code that ships is the code that is simulated.
+ * The world as the core sees it: time, chance, disk and keys behind interfaces, so that one
+ * seed can replace them all in a test and the code that ships is the code that is simulated.
  */
 
 import type { NodeId } from './ids.ts';

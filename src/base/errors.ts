@@ -3,7 +3,10 @@
  * program needs. What must never happen is an `InvariantError` instead (`assert.ts`).
  */
 
-/** An operating error. `code` is stable and machine-readable; `message` says what to do about it. */
+/**
+ * An operating error. `code` is stable and machine-readable; `message` says what to do about
+ * it.
+ */
 export class CodedError<Code extends string = string> extends Error {
   override readonly name: string = 'CodedError';
   readonly code: Code;

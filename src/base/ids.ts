@@ -1,6 +1,6 @@
 /**
- * Identifiers as branded types: a view is not a seqno, and a digest is not a key, although each is a
- * number or a byte string to the machine.
+ * Identifiers as branded types: a view is not a seqno, and a digest is not a key, although each
+ * is a number or a byte string to the machine.
  */
 
 declare const brand: unique symbol;

@@ -8,7 +8,10 @@ const MIB = 1024 * KIB;
 
 /** Body of a request on most endpoints: what CCF allows (http-api.md §9). */
 export const REQUEST_BODY_BYTES_MAX = 1 * MIB;
-/** Body on the transaction manager's endpoints: a 10 MiB payload in base64, with room for the rest. */
+/**
+ * Body on the transaction manager's endpoints: a 10 MiB payload in base64, with room for the
+ * rest.
+ */
 export const PAYLOAD_BODY_BYTES_MAX = 16 * MIB;
 /** Parties that one payload or one privacy group may name: each is looked up and compared. */
 export const PAYLOAD_PARTIES_MAX = 1_000;
@@ -55,7 +58,10 @@ export const STREAM_PIECE_BYTES = 256 * KIB;
 export const STREAM_STALL_MS_MAX = 60_000;
 /** Digests of offered files that are kept: their files never change. */
 export const DIGESTS_CACHED_MAX = 1_000;
-/** Snapshots under way: each lies in memory until its evidence is committed (ledger-format.md §10). */
+/**
+ * Snapshots under way: each lies in memory until its evidence is committed (ledger-format.md
+ * §10).
+ */
 export const SNAPSHOTS_PENDING_MAX = 5;
 
 /** Rows that one page of an ordered listing may hold. */

@@ -7,8 +7,8 @@ import { Socket } from 'node:net';
 /** Watches the launcher's pipe, if this very process was started by the launcher. */
 export function holdLifeline(): void {
   // Who is started by a program that the launcher started inherits these words, but not the pipe.
-  const [launcher, descriptor] = (process.env['CONCORDAT_LIFELINE'] ?? '').split(' ');
-  delete process.env['CONCORDAT_LIFELINE'];
+  const [launcher, descriptor] = (process.env.CONCORDAT_LIFELINE ?? '').split(' ');
+  delete process.env.CONCORDAT_LIFELINE;
   if (descriptor === undefined || Number(launcher) !== process.ppid) return;
   const pipe = new Socket({ fd: Number(descriptor), readable: true, writable: false });
   const die = (): void => {

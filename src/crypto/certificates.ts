@@ -40,7 +40,10 @@ export async function serviceCertificate(
   ]);
 }
 
-/** A self-signed certificate without a role: a member's, an organisation's, a node's before it joins. */
+/**
+ * A self-signed certificate without a role: a member's, an organisation's, a node's before it
+ * joins.
+ */
 export async function selfSignedCertificate(
   key: SigningKey,
   subject: string,

@@ -3,7 +3,8 @@
  *
  * The one-shot `hash` with a `latin1` result is four times as fast as with a Buffer result (0.45
  * against 2.3 µs for 64 bytes on Node 26: no ArrayBuffer is made), and nine times as fast as
- * `createHash`. So digests are asked for as text of one unit per byte and written where they belong.
+ * `createHash`. So digests are asked for as text of one unit per byte and written where they
+ * belong.
  */
 import { createHash, createHmac, type Hash, hash } from 'node:crypto';
 

@@ -79,7 +79,10 @@ export class SigningKey implements Signer {
   }
 }
 
-/** An RSA key pair to which secrets are encrypted: RSA-OAEP, SHA-256, no label (governance.md §7). */
+/**
+ * An RSA key pair to which secrets are encrypted: RSA-OAEP, SHA-256, no label (governance.md
+ * §7).
+ */
 export class UnwrappingKey {
   readonly publicKeyPem: string;
   readonly #privateKey: KeyObject;

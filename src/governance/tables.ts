@@ -20,7 +20,10 @@ export const RECOVERY_SHARES = 'public:ccf.internal.recovery_shares';
 export const HISTORICAL_SECRET = 'public:ccf.internal.historical_encrypted_ledger_secret';
 export const ENCRYPTED_SECRETS = 'public:ccf.internal.encrypted_ledger_secrets';
 export const IDENTITY_ENDORSEMENT = 'public:ccf.internal.previous_service_identity_endorsement';
-/** TxID text → JSON `RestartRow`: every restart in place, whether or not its freshness was proven. */
+/**
+ * TxID text → JSON `RestartRow`: every restart in place, whether or not its freshness was
+ * proven.
+ */
 export const RESTARTS = 'public:concordat.restarts';
 
 /** The key of a table that holds one value. */

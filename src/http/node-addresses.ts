@@ -5,8 +5,8 @@ import type { ReadView } from '../kv/tables.ts';
 import { isObject, nodeRow } from './governance-rows.ts';
 
 /**
- * `https://host:port` of the interface of `nodeId` that has the name of our own first one; undefined
- * if the node or its interface is not known.
+ * `https://host:port` of the interface of `nodeId` that has the name of our own first one;
+ * undefined if the node or its interface is not known.
  */
 export function urlOf(
   view: ReadView,

@@ -2,7 +2,8 @@
  * `/node`: what this node tells of itself and of the network, to anyone (http-api.md §10).
  *
  * Left out, each for its reason: `memory` (7.0 final has it no more; the operator's metrics have
- * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `join` and `create` (node-to-node).
+ * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `join` and `create`
+ * (node-to-node).
  */
 import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import type { ReadView } from '../kv/tables.ts';

@@ -43,7 +43,8 @@ function operation(path: string, { endpoint }: Route): JsonObject {
     operationId: operationId(verb, path),
     summary,
     'x-ccf-forwarding': { $ref: `#/components/x-ccf-forwarding/${forwarding}` },
-    // OpenAPI 3.0 has no word for TLS client certificates, so CCF too leaves them out of `security`.
+    // OpenAPI 3.0 has no word for TLS client certificates, so CCF too leaves them out of
+    // `security`.
     'x-concordat-authentication': authentication,
     ...rest,
     responses: {

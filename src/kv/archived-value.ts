@@ -1,6 +1,6 @@
 /**
- * How a row of an archived table is written in the ledger: with its label before the value, or, when
- * only the label changes, with the seqno of the entry that holds the value.
+ * How a row of an archived table is written in the ledger: with its label before the value, or,
+ * when only the label changes, with the seqno of the entry that holds the value.
  *
  *     01 ‖ u32 LE label length ‖ label ‖ value
  *     02 ‖ u64 LE seqno        ‖ label

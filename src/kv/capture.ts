@@ -2,8 +2,8 @@
  * The committed state of one moment, read piece by piece while the store moves on: what a snapshot
  * and a checkpoint are made from, without a pause in which nothing else can run.
  *
- * Nothing is copied when it begins. Rows are versioned cells and the store keeps the versions of that
- * moment alive; a directory copies a page before its first change (`Directory.hold`).
+ * Nothing is copied when it begins. Rows are versioned cells and the store keeps the versions
+ * of that moment alive; a directory copies a page before its first change (`Directory.hold`).
  */
 import { invariant } from '../base/assert.ts';
 import { bytesOfBinaryText, compareBytes, utf8 } from '../base/bytes.ts';

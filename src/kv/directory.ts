@@ -158,7 +158,10 @@ export class Directory {
     this.#isHeld = false;
   }
 
-  /** Takes in an image: labels in order, then packed pages in order. Only into an empty directory. */
+  /**
+   * Takes in an image: labels in order, then packed pages in order. Only into an empty
+   * directory.
+   */
   load(labels: readonly Uint8Array[], pages: Iterable<Uint8Array>): void {
     invariant(
       this.#committedSize === 0 && this.#labels.length === 0,

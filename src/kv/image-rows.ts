@@ -1,6 +1,6 @@
 /**
- * Rows of an image of the store. An ordinary table's are its own; those of an archived table are the
- * labels of its directory and the directory's pages, each under its kind and number:
+ * Rows of an image of the store. An ordinary table's are its own; those of an archived table
+ * are the labels of its directory and the directory's pages, each under its kind and number:
  *
  *     6c ‖ u32 BE number   a label
  *     70 ‖ u32 BE number   a page: 20 bytes a row (`directory.ts`)

@@ -1,8 +1,8 @@
 /**
  * Loading an image of the committed store: every table as rows in byte order, so that equal states
  * have equal images whatever the order of events that led to them (design decision 12). An archived
- * table appears as the labels and pages of its directory, never with its values. Images are made from
- * a `Capture`.
+ * table appears as the labels and pages of its directory, never with its values. Images are
+ * made from a `Capture`.
  */
 import { binaryTextOf, compareBytes, equalBytes, hexOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';

@@ -1,10 +1,10 @@
 /**
  * What a reader and a writer of the store may do.
  *
- * A table is an ordered map from bytes to bytes. Its name decides where it lies in the ledger: names
- * that begin with `public:` are readable by anyone who has the files, all others are sealed
- * (ledger-format.md §4). An archived table keeps its values in the ledger alone; memory holds only
- * a directory of where they are (design decision 3).
+ * A table is an ordered map from bytes to bytes. Its name decides where it lies in the ledger:
+ * names that begin with `public:` are readable by anyone who has the files, all others are
+ * sealed (ledger-format.md §4). An archived table keeps its values in the ledger alone; memory
+ * holds only a directory of where they are (design decision 3).
  */
 import type { Seqno } from '../base/ids.ts';
 

@@ -12,8 +12,9 @@
  *
  * The header word is written only once the table it points to is on stable storage, so a crash
  * leaves either an open chunk with a torn tail or a complete one. Where a chunk ends is in the
- * entries' flags, so every node cuts at the same places. Without flushing (`durability: os`) the order is the same and only a crash of
- * the machine, not of the process, can lose what was acknowledged.
+ * entries' flags, so every node cuts at the same places. Without flushing (`durability: os`)
+ * the order is the same and only a crash of the machine, not of the process, can lose what was
+ * acknowledged.
  */
 import { invariant } from '../base/assert.ts';
 import type { Disk, DiskFile } from '../base/environment.ts';

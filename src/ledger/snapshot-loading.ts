@@ -190,7 +190,8 @@ function bad(why: string, cause?: unknown): CodedError {
 function unvouched(check: string, why: string): CodedError {
   return new CodedError(
     'SnapshotUnvouched',
-    `the service does not vouch for this snapshot (${check}): ${why}. Fetch it again, or another one`,
+    `the service does not vouch for this snapshot (${check}): ${why}. ` +
+      'Fetch it again, or another one',
     { check },
   );
 }

@@ -1,9 +1,9 @@
 /**
  * Writes snapshots: the committed state at a signature, in one entry (ledger-format.md §10).
  *
- * The same state makes the same bytes, at every attempt and on every node: tables, rows and pages are
- * in byte order and the nonce depends on the seqno alone. That is also what makes it safe to seal
- * under that nonce more than once.
+ * The same state makes the same bytes, at every attempt and on every node: tables, rows and
+ * pages are in byte order and the nonce depends on the seqno alone. That is also what makes it
+ * safe to seal under that nonce more than once.
  */
 import { invariant } from '../base/assert.ts';
 import { NO_BYTES } from '../base/bytes.ts';

@@ -2,7 +2,8 @@
  * The bytes of an image of the store, in the row format of CCF's snapshots (ledger-format.md §10):
  *
  *     u64 name length ‖ name ‖ u64 map version ‖ u64 blob length ‖ blob
- *     blob = rows of  u64 klen ‖ key ‖ 0-pad to 8 ‖ u64 (8 + vlen) ‖ u64 row version ‖ value ‖ 0-pad to 8
+ *     blob = rows of  u64 klen ‖ key ‖ 0-pad to 8
+ *                     ‖ u64 (8 + vlen) ‖ u64 row version ‖ value ‖ 0-pad to 8
  */
 import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';

@@ -35,7 +35,10 @@ export class ViewHistory {
     }
   }
 
-  /** The view of an entry at `seqno`, given that the ledger reaches that far; 0 before the first. */
+  /**
+   * The view of an entry at `seqno`, given that the ledger reaches that far; 0 before the
+   * first.
+   */
   viewAt(seqno: Seqno): View {
     for (let index = this.#starts.length - 1; index >= 0; index -= 1) {
       const start = this.#starts[index] as TxId;

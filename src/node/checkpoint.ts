@@ -94,7 +94,10 @@ export async function readHead(
     : (JSON.parse(Buffer.from(bytes).toString()) as CheckpointHead);
 }
 
-/** Fills an empty store from a checkpoint; false, and the store unchanged, if a row is not right. */
+/**
+ * Fills an empty store from a checkpoint; false, and the store unchanged, if a row is not
+ * right.
+ */
 export async function loadCheckpoint(
   index: LocalIndex,
   key: AeadKey,

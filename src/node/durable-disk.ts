@@ -1,10 +1,10 @@
 /**
  * The real disk behind base's `Disk`.
  *
- * What it promises, and what not: after `sync()` has returned, the file's bytes and length survive a
- * crash of process and machine (fdatasync writes a changed length too). A new or renamed file's name
- * survives after `syncFolder()` (fsync of the folder). A disk that acknowledges a flush it has not
- * made is beyond any program.
+ * What it promises, and what not: after `sync()` has returned, the file's bytes and length
+ * survive a crash of process and machine (fdatasync writes a changed length too). A new or
+ * renamed file's name survives after `syncFolder()` (fsync of the folder). A disk that
+ * acknowledges a flush it has not made is beyond any program.
  */
 import { constants, promises as fs } from 'node:fs';
 import { dirname, join } from 'node:path';

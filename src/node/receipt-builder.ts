@@ -1,7 +1,7 @@
 /**
  * Receipts of committed transactions, made from the ledger itself (ledger-format.md §14.3): the
- * first signature after an entry holds the leaves up to it; a COSE receipt may need a later one, and
- * then the leaves between the two are computed from the entries.
+ * first signature after an entry holds the leaves up to it; a COSE receipt may need a later
+ * one, and then the leaves between the two are computed from the entries.
  */
 import type { NoReceipt, Receipt } from '../apps/interface.ts';
 import { invariant } from '../base/assert.ts';

@@ -196,8 +196,8 @@ async function checkLastSignature(replayed: Replayed, verifier: Verifier): Promi
   if (good) return;
   throw new CodedError(
     'LedgerDamaged',
-    `the last signature, ${textOfTxId(lastSigned)}, does not verify under the certificate that the ` +
-      `ledger has for node ${raw.node}. Nothing was changed; restore the ledger from a backup`,
+    `the last signature, ${textOfTxId(lastSigned)}, does not verify under the certificate that ` +
+      `the ledger has for node ${raw.node}. Nothing was changed; restore the ledger from a backup`,
     { txId: textOfTxId(lastSigned) },
   );
 }

@@ -1,6 +1,6 @@
 /**
- * What a node keeps secret between two starts: its keys, the service's, and the ledger secrets, each
- * in a file of `sealed/` that only this node's sealer opens.
+ * What a node keeps secret between two starts: its keys, the service's, and the ledger secrets,
+ * each in a file of `sealed/` that only this node's sealer opens.
  */
 import type { Disk, Sealer } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
@@ -49,7 +49,8 @@ export class SealedFolder {
     if (!(await this.#disk.exists(path))) {
       throw new CodedError(
         'NotSealed',
-        `${path} is missing; without it this node cannot continue. Restore it, or join as a new node`,
+        `${path} is missing; without it this node cannot continue. Restore it, or join as a ` +
+          'new node',
         { name },
       );
     }

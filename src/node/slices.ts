@@ -4,8 +4,9 @@
 import type { Timers } from '../base/environment.ts';
 
 /**
- * Runs a generator to its end, one step in each turn of the event loop. Rejects with what it throws,
- * or, once `stop` is aborted, with the reason of that; the generator's own `finally` blocks run.
+ * Runs a generator to its end, one step in each turn of the event loop. Rejects with what it
+ * throws, or, once `stop` is aborted, with the reason of that; the generator's own `finally`
+ * blocks run.
  */
 export async function inSlices<Result>(
   timers: Timers,

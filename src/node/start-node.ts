@@ -30,7 +30,10 @@ export interface Started {
   readonly isNew: boolean;
 }
 
-/** Starts a node; its front door is not open yet. Rejects with a coded error and changes nothing. */
+/**
+ * Starts a node; its front door is not open yet. Rejects with a coded error and changes
+ * nothing.
+ */
 export async function startNode(
   options: NodeOptions,
   dependencies: NodeDependencies,
@@ -43,8 +46,8 @@ export async function startNode(
   try {
     const sealer = await virtualSealer(disk, folders.sealed, random);
     log.warn(
-      `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies beside ` +
-        'them, and nothing is attested',
+      `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies ` +
+        'beside them, and nothing is attested',
     );
     const sealed = new SealedFolder(disk, folders.sealed, sealer);
     const node = await restarted(options, dependencies, folders, sealed, index);
@@ -140,8 +143,8 @@ async function clearUnsigned(
   if (names.length === 0) {
     throw new CodedError(
       'ForeignLedger',
-      `${folders.ledger} holds ${chunks.length} files, but ${folders.sealed} has no keys of this node. ` +
-        'Choose an empty folder, or restore the keys that belong to this ledger',
+      `${folders.ledger} holds ${chunks.length} files, but ${folders.sealed} has no keys of this ` +
+        'node. Choose an empty folder, or restore the keys that belong to this ledger',
       { folder: folders.ledger },
     );
   }

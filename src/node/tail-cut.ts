@@ -42,8 +42,8 @@ export async function cutTail(
   await disk.syncFolder(folder);
   const whole = tail.entries === 1 ? '1 whole entry' : `${tail.entries} whole entries`;
   log.warn(
-    `cut ${tail.bytes} bytes (${whole}) after the last signature off ${tail.file}: no one was told ` +
-      `that they are committed. They are kept in ${copy}`,
+    `cut ${tail.bytes} bytes (${whole}) after the last signature off ${tail.file}: no one was ` +
+      `told that they are committed. They are kept in ${copy}`,
   );
 }
 

@@ -28,8 +28,8 @@ export async function virtualSealer(
     if ((await disk.list(folder)).some((name) => name.endsWith(SEALED_ENDING))) {
       throw new CodedError(
         'NotSealed',
-        `${path} is missing, and nothing in that folder unseals without it. Restore it, or join as ` +
-          'a new node',
+        `${path} is missing, and nothing in that folder unseals without it. Restore it, or join ` +
+          'as a new node',
         { path },
       );
     }
@@ -68,8 +68,8 @@ export async function virtualSealer(
 function broken(name: string): CodedError {
   return new CodedError(
     'SealBroken',
-    `${name} does not unseal: it was sealed by another node, or changed. Restore the file, or join ` +
-      'as a new node',
+    `${name} does not unseal: it was sealed by another node, or changed. Restore the file, ` +
+      'or join as a new node',
     { name },
   );
 }

@@ -2,8 +2,9 @@
  * From write set to committed entry: one node's writing half.
  *
  * Transactions are sealed and applied one by one as they come. A round then signs all that arrived
- * meanwhile, writes it with one flush and commits it; while one round is on its way to the disk, the
- * next gathers. Replies that wait leave together when their round commits (design decision 5).
+ * meanwhile, writes it with one flush and commits it; while one round is on its way to the
+ * disk, the next gathers. Replies that wait leave together when their round commits (design
+ * decision 5).
  *
  * A round's signature is the node's own (P-256, some 30 µs, on this thread). The service's slower
  * COSE signature is added now and then: its seqno is reserved while a worker of the thread pool

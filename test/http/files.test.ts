@@ -236,7 +236,7 @@ describe('a whole file', () => {
     await expect.poll(() => files.opened - files.closed).toBe(0);
   });
 
-  test('a disk that fails in the middle ends the connection: a part is never taken for all', async () => {
+  test('a disk that fails in the middle ends the connection', async () => {
     files.failsAfter = 100_000;
     try {
       await expect(ask('GET', CHUNK_PATH)).rejects.toThrow(/closed before a whole reply/);

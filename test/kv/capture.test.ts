@@ -1,5 +1,5 @@
-// A capture shows the committed state of its moment, whatever happens to the store while it is read,
-// and leaves nothing behind.
+// A capture shows the committed state of its moment, whatever happens to the store while it is
+// read, and leaves nothing behind.
 
 import { expect, test } from 'vitest';
 import { seqnoOf } from '../../src/base/ids.ts';

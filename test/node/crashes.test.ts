@@ -1,6 +1,7 @@
 // A node crashes at every disk operation of a short life, in each way in which a disk can be left:
 // with everything, with nothing that was not synced, with names but no contents and the reverse,
-// with torn and zero-filled writes. Nothing acknowledged may be lost, and every restart must succeed.
+// with torn and zero-filled writes. Nothing acknowledged may be lost, and every restart must
+// succeed.
 
 import { beforeAll, expect, test } from 'vitest';
 import {

@@ -1,5 +1,5 @@
-// What others say of our snapshots: PyPI `ccf`, which reads them and the ledger beside them, and our
-// own auditor, who is given the service's certificate and the secrets.
+// What others say of our snapshots: PyPI `ccf`, which reads them and the ledger beside them,
+// and our own auditor, who is given the service's certificate and the secrets.
 
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

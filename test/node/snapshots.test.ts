@@ -144,7 +144,7 @@ async function entrySizes(world: World): Promise<readonly number[]> {
   return [...entriesOf(world)].map(({ bytes }) => bytes.length);
 }
 
-test('its bytes are those that a full replay, a second attempt and its own loading give', async () => {
+test('its bytes are those of a full replay, a second attempt and its own loading', async () => {
   const world = newWorld();
   const { node } = await start(world, OFTEN);
   const certificate = node.serviceCertificatePem;

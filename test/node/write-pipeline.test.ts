@@ -278,7 +278,7 @@ describe('rounds', () => {
     ]);
   });
 
-  test('beyond the bound of uncommitted transactions new ones are refused for a while', async () => {
+  test('beyond the bound of uncommitted transactions new ones are refused', async () => {
     const gate = hold((operation) => operation.kind === 'write');
     const first = commit(0);
     await gate.reached;

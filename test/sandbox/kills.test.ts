@@ -1,6 +1,7 @@
 /**
- * SIGKILL under load, again and again, on one folder: every payload whose 201 arrived is readable by
- * its recipient afterwards, and unknown to a stranger; PyPI `ccf` accepts the ledger at FULL.
+ * SIGKILL under load, again and again, on one folder: every payload whose 201 arrived is
+ * readable by its recipient afterwards, and unknown to a stranger; PyPI `ccf` accepts the
+ * ledger at FULL.
  *
  * 10 rounds in `npm test`, 100 in `npm run test:long`.
  */
@@ -14,9 +15,9 @@ import { PrivateClient } from '../support/private-client.ts';
 import { startSandboxProgram } from '../support/program.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
-const ROUNDS = process.env['CONCORDAT_LONG'] === '1' ? 100 : 10;
+const ROUNDS = process.env.CONCORDAT_LONG === '1' ? 100 : 10;
 const CONNECTIONS = 16;
-const SEED = Number(process.env['CONCORDAT_SEED'] ?? Date.now() % 1e9);
+const SEED = Number(process.env.CONCORDAT_SEED ?? Date.now() % 1e9);
 
 const folder = mkdtempSync(join(tmpdir(), 'concordat-kills-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

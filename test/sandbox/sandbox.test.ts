@@ -1,6 +1,6 @@
 /**
- * The main job, as a newcomer and as a harness meet it: one command, everything ready, the same data
- * at the next start.
+ * The main job, as a newcomer and as a harness meet it: one command, everything ready, the same
+ * data at the next start.
  */
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -104,7 +104,7 @@ describe('a sandbox', () => {
     await sandbox.stop();
   });
 
-  it('dies with a launcher that is killed, so that the next start finds the folder free', async () => {
+  it('dies with a launcher that is killed, so that its folder is free', async () => {
     const data = join(folder, 'launcher');
     const first = await startSandboxProgram(['--data', data], 'launcher');
     await first.kill();

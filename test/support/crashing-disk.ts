@@ -1,7 +1,8 @@
 // A disk in memory that tells what is durable from what is not, and that can die at any operation.
 //
 // Contents become durable with the file's sync, names with their folder's. What a crash leaves of
-// the rest is the crash's kind: the death of a process keeps all of it, that of the machine any part.
+// the rest is the crash's kind: the death of a process keeps all of it, that of the machine any
+// part.
 
 import { join } from 'node:path';
 import type { Disk, DiskFile } from '../../src/base/environment.ts';

@@ -4,6 +4,7 @@
  * port to the second.
  */
 import type { Random } from '../../base/environment.ts';
+import { VERSION } from '../../base/version.ts';
 import type { Application } from '../interface.ts';
 import { aboutRoutes, apiRoute } from './endpoints/about.ts';
 import { deletingRoutes } from './endpoints/deleting.ts';
@@ -27,8 +28,6 @@ export const THIRD_PARTY_PREFIX = '/quorum/3p';
 export interface QuorumDependencies {
   readonly random: Random;
 }
-
-const VERSION = '0.1.0';
 
 export function createQuorumApplication({ random }: QuorumDependencies): Application {
   const q2t = [

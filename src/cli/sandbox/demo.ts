@@ -118,10 +118,10 @@ async function exchange(
   const failed = verdict.checks.find((check) => !check.ok);
   if (failed !== undefined) throw new Error(`the receipt does not verify: ${failed.detail}`);
   progress.receipts += 1;
-  progress.transactions['stored'] = verdict.txId ?? '';
+  progress.transactions.stored = verdict.txId ?? '';
   say(
-    `The receipt says that this payload is in transaction ${verdict.txId ?? '?'} of the ledger; it ` +
-      `verifies (${verdict.checks.length} checks) with the service's certificate and nothing else.`,
+    `The receipt says that this payload is in transaction ${verdict.txId ?? '?'} of the ledger; ` +
+      `it verifies (${verdict.checks.length} checks) with the service's certificate alone.`,
   );
 }
 

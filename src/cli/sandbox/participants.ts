@@ -61,7 +61,10 @@ export function readPartyKeys(path: string): PartyKeysByOrganisation {
   return keys;
 }
 
-/** Reads `{organisation: [{privacyGroupId, name, description, members}]}`. Throws `BadResidents`. */
+/**
+ * Reads `{organisation: [{privacyGroupId, name, description, members}]}`. Throws
+ * `BadResidents`.
+ */
 export function readResidents(path: string): ReadonlyMap<number, readonly ResidentRow[]> {
   const bad = (why: string): CodedError =>
     new CodedError('BadResidents', `${path}: ${why}`, { path });

@@ -9,11 +9,14 @@ import type { SandboxOptions } from './sandbox.ts';
 /** Where a sandbox lies when nobody says. */
 export const DATA_DEFAULT = '.concordat';
 
-export const SANDBOX_USAGE = `  --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT}); a later start goes on there
+export const SANDBOX_USAGE = `  --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT});
+                        a later start goes on there
   --organisations N     as many organisations, each with its transaction manager (default: 3)
-  --party-keys FILE     JSON list of {node, publicKey, privateKey}: party keys by organisation number
+  --party-keys FILE     JSON list of {node, publicKey, privateKey}; node is the
+                        organisation's number
   --residents FILE      JSON object of residents by organisation: turns multiple private states on
-  --durability KIND     fsync (default): acknowledged means on stable storage; os: handed to the system
+  --durability KIND     fsync (default): acknowledged means on stable storage;
+                        os: handed to the operating system
   --json                one JSON line when ready instead of a table`;
 
 export interface SandboxArguments {

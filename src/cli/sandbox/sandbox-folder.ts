@@ -140,7 +140,8 @@ function writePrivate(path: string, text: string): void {
 function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedError {
   return new CodedError(
     'NoSandbox',
-    `${folder.settingsPath} is not the settings of a sandbox (${why}); choose another --data folder`,
+    `${folder.settingsPath} is not the settings of a sandbox (${why}); ` +
+      'choose another --data folder',
     { path: folder.settingsPath },
     cause === undefined ? {} : { cause },
   );

@@ -10,6 +10,7 @@ import { createQuorumApplication } from '../../apps/quorum/application.ts';
 import { base64Of } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../base/limits.ts';
+import { VERSION } from '../../base/version.ts';
 import { type Connector, startConnector } from '../../connector/connector.ts';
 import { systemRandom } from '../../crypto/random.ts';
 import { durableDisk } from '../../node/durable-disk.ts';
@@ -18,7 +19,6 @@ import { openOperatorListener } from '../../node/operator.ts';
 import { realClock, realTimers } from '../../node/real-time.ts';
 import type { RunningNode } from '../../node/running-node.ts';
 import { startNode } from '../../node/start-node.ts';
-import { packageVersion } from '../package-version.ts';
 import {
   newPartyKeys,
   type Organisation,
@@ -206,7 +206,7 @@ function nodeOptions(
     port,
     durability,
     applications: [createLogApplication(), createQuorumApplication({ random: systemRandom })],
-    version: packageVersion(),
+    version: VERSION,
   };
 }
 
