@@ -18,8 +18,11 @@ const NOT_YET: readonly (readonly [pattern: RegExp, why: string])[] = [
   ],
   [/-node-memory$/, 'gone from CCF 7.0; the operator’s metrics have it'],
   [/-node-(?:js_metrics|jwt_keys-refresh-metrics)$/, 'no scripts and no tokens yet'],
-  [/-(?:node-snapshot(?:-head|-head-after|-since-future)?)$/, 'snapshot download: later'],
-  [/^3\d\d-snapshot-(?!bad-name)/, 'snapshot download: later'],
+  [
+    /-(?:node-snapshot(?:-head|-head-after|-since-future)?)$/,
+    'needs a snapshot: played in test/node/downloads.test.ts',
+  ],
+  [/^3\d\d-snapshot-(?!bad-name)/, 'needs a snapshot: played in test/node/downloads.test.ts'],
 ];
 
 /** Why an exchange is not counted, or undefined if it is. */
