@@ -4,12 +4,13 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AppRequest, AppResponse, ByteStream, Caller, Verb } from '../apps/interface.ts';
-import { NO_BYTES } from '../base/bytes.ts';
+import { NO_BYTES, utf8 } from '../base/bytes.ts';
 import { type TxId, textOfTxId } from '../base/ids.ts';
+import { STREAM_PIECE_BYTES } from '../base/limits.ts';
 import { headerValue } from './headers.ts';
 import { flatHeaders, serializeAnswer } from './serialize.ts';
 import type { Session } from './session.ts';
-import { writeStream } from './stream-writer.ts';
+import { streamOfBytes, writeStream } from './stream-writer.ts';
 
 export const TRANSACTION_ID_HEADER = 'x-ms-ccf-transaction-id';
 
@@ -105,7 +106,8 @@ export class Exchange implements AppRequest {
     response.sendDate = false;
     response.writeHead(answer.status, headers);
     this.#answerBody = answer.body;
-    this.#answerStream = this.method === 'HEAD' ? undefined : answer.stream;
+    this.#answerStream =
+      this.method === 'HEAD' ? undefined : (answer.stream ?? longBody(answer));
   }
 
   /** Writes the answer that was prepared. */
@@ -137,4 +139,10 @@ export class Exchange implements AppRequest {
     this.session.sayLast(serializeAnswer(bare));
     this.#request.resume();
   }
+}
+
+/** A body so long that its client's progress should be seen: it is written piece by piece. */
+function longBody({ body }: AppResponse): ByteStream | undefined {
+  if (body === undefined || body.length <= STREAM_PIECE_BYTES) return undefined;
+  return streamOfBytes(typeof body === 'string' ? utf8(body) : body);
 }

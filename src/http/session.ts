@@ -48,6 +48,7 @@ export class Session<Request extends SessionRequest> {
   #requests = 0;
   #sweptRequests = 0;
   #sweptBytes = 0;
+  #sweptWritten = 0;
   #partialHeaders = false;
   #since: number;
 
@@ -153,7 +154,9 @@ export class Session<Request extends SessionRequest> {
     if (this.#readingBody) return sweep - this.#since >= limits.body ? 'body' : undefined;
     const bytes = this.socket.bytesRead;
     const executing = this.active !== undefined && !this.#answerPending;
-    if (executing || this.#requests !== this.#sweptRequests) {
+    // A client that takes a long answer slowly is not idle as long as it takes any of it.
+    const taking = this.socket.bytesWritten !== this.#sweptWritten;
+    if (executing || taking || this.#requests !== this.#sweptRequests) {
       this.#since = sweep;
       this.#partialHeaders = false;
     } else if (bytes !== this.#sweptBytes && !this.#partialHeaders) {
@@ -162,6 +165,7 @@ export class Session<Request extends SessionRequest> {
     }
     this.#sweptRequests = this.#requests;
     this.#sweptBytes = bytes;
+    this.#sweptWritten = this.socket.bytesWritten;
     const limit = this.#partialHeaders ? limits.headers : limits.idle;
     if (sweep - this.#since < limit) return undefined;
     return this.#partialHeaders ? 'headers' : 'idle';

@@ -3,7 +3,7 @@
  */
 import type { ServerResponse } from 'node:http';
 import type { ByteStream } from '../apps/interface.ts';
-import { STREAM_STALL_MS_MAX } from '../base/limits.ts';
+import { STREAM_PIECE_BYTES, STREAM_STALL_MS_MAX } from '../base/limits.ts';
 
 /** Resolves when all is written or the connection is gone; a body cut short ends the connection. */
 export async function writeStream(response: ServerResponse, stream: ByteStream): Promise<void> {
@@ -37,4 +37,16 @@ function writable(response: ServerResponse): Promise<void> {
     };
     response.on('drain', done).on('close', done);
   });
+}
+
+/** Bytes that lie in memory, as a stream. */
+export function streamOfBytes(bytes: Uint8Array): ByteStream {
+  return {
+    bytes: bytes.length,
+    async *pieces() {
+      for (let at = 0; at < bytes.length; at += STREAM_PIECE_BYTES) {
+        yield bytes.subarray(at, at + STREAM_PIECE_BYTES);
+      }
+    },
+  };
 }

@@ -2,6 +2,7 @@
 // exchanged under it, and how the door is closed.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Application } from '../../src/apps/interface.ts';
 import { testIdentity } from './certificates.ts';
 import { askOnce, codeOf, jsonOf, RawClient } from './client.ts';
 import { type House, openHouse } from './house.ts';
@@ -99,42 +100,62 @@ describe('pipelined requests', () => {
 });
 
 describe('a client that reads slowly', () => {
-  test('is executed slowly, and ends as an idle one if it does not read at all', async () => {
-    const body = Buffer.alloc(1_000_000, 'x');
-    let runs = 0;
-    const own = await openHouse({
-      idleMsMax: 400,
-      sweepMs: 50,
-      applications: [
-        {
-          name: 'large',
-          archivedTables: [],
-          endpoints: [
-            {
-              verb: 'GET',
-              path: '/large',
-              authentication: ['no_auth'],
-              effect: 'read',
-              reads: 'current',
-              answers: 'local',
-              summary: 'a large answer',
-              handle: () => {
-                runs += 1;
-                return { kind: 'answer', response: { status: 200, body } };
-              },
-            },
-          ],
+  let runs = 0;
+  const large: Application = {
+    name: 'large',
+    archivedTables: [],
+    endpoints: [
+      {
+        verb: 'GET',
+        path: '/large',
+        authentication: ['no_auth'],
+        effect: 'read',
+        reads: 'current',
+        answers: 'local',
+        summary: 'a large answer',
+        handle: ({ query }) => {
+          runs += 1;
+          const body = Buffer.alloc(Number(query), 'x');
+          return { kind: 'answer', response: { status: 200, body } };
         },
-      ],
-    });
+      },
+    ],
+  };
+  let own: House;
+
+  beforeEach(async () => {
+    runs = 0;
+    own = await openHouse({ idleMsMax: 1000, sweepMs: 50, applications: [large] });
+  });
+
+  afterEach(() => own.close());
+
+  test('is executed slowly, and ends as an idle one if it does not read at all', async () => {
     const client = await RawClient.connect(own);
     client.socket.pause();
-    client.send('GET /large HTTP/1.1\r\n\r\n'.repeat(100));
+    client.send('GET /large?1000000 HTTP/1.1\r\n\r\n'.repeat(100));
     await until(() => runs > 0);
     await until(() => own.door.stats().sessions.active === 0);
     // As many as the kernel's buffers take; a hundred of them would be 100 MB of the node's.
     expect(runs).toBeLessThan(50);
-    await own.close();
+  });
+
+  test('gets all of a long answer, however long after the idle limit', async () => {
+    const client = await RawClient.connect(own);
+    const bytes = 10_000_000;
+    client.send(`GET /large?${bytes} HTTP/1.1\r\n\r\n`);
+    const began = performance.now();
+    let seen = 0;
+    client.socket.removeAllListeners('data');
+    client.socket.on('data', (chunk: Buffer) => {
+      seen += chunk.length;
+      client.socket.pause();
+      setTimeout(() => client.socket.resume(), 5);
+    });
+    await until(() => seen > bytes || client.isClosed);
+    expect(seen).toBeGreaterThan(bytes);
+    expect(performance.now() - began).toBeGreaterThan(2000);
+    client.close();
   });
 });
 
