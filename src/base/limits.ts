@@ -49,6 +49,8 @@ export const ENTRY_BYTES_MAX = 1024 * MIB;
 export const ENTRY_SIZE_MIN = 36;
 /** A chunk's offsets are 32 bits wide (ledger-format.md §2). */
 export const CHUNK_BYTES_MAX = 0xffff_ffff;
+/** Bytes of the newest entries that are kept in memory to be read back. */
+export const RECENT_ENTRIES_BYTES_MAX = 16 * MIB;
 /** A chunk is closed at the first signature from which on it holds at least this many bytes. */
 export const CHUNK_BYTES_DEFAULT = 5 * 1000 * 1000;
 

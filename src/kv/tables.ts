@@ -60,6 +60,7 @@ export interface ReadArchive {
   /**
    * Directory rows that may hold `key`: keys are matched by their first 10 bytes, so a row found is
    * confirmed by reading its entry and comparing the whole key; none found is proof of absence.
+   * A transaction does not find what it stores itself.
    */
   find(key: Uint8Array): readonly ArchiveRow[];
   /** Number of directory rows. */

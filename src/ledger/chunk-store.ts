@@ -28,6 +28,7 @@ import {
   readPositions,
 } from './chunk.ts';
 import { FLAG_CHUNK_AFTER, FLAG_CHUNK_BEFORE } from './entry.ts';
+import { RecentEntries } from './recent-entries.ts';
 
 /** Closed chunks whose handles and positions are kept at hand. */
 const CLOSED_CHUNKS_CACHED_MAX = 64;
@@ -71,6 +72,7 @@ export class ChunkStore {
   #complete: WritableChunk[] = [];
   #open: WritableChunk | undefined;
   readonly #readable = new Map<Seqno, Promise<ReadableChunk>>();
+  readonly #recent = new RecentEntries();
 
   private constructor(
     disk: Disk,
@@ -156,6 +158,7 @@ export class ChunkStore {
   /** Removes the entries after `seqno`, none of which may be in a closed chunk. */
   async truncate(seqno: Seqno): Promise<void> {
     invariant((this.#closed.at(-1)?.end ?? 0) <= seqno, 'committed chunks are never cut');
+    this.#recent.truncate(seqno);
     if (this.#open !== undefined) {
       this.#complete.push(this.#open);
       this.#open = undefined;
@@ -173,6 +176,8 @@ export class ChunkStore {
 
   /** The whole entry at `seqno`. Rejects with `LedgerUnreadable` if it cannot be had. */
   async read(seqno: Seqno): Promise<Buffer> {
+    const recent = this.#recent.get(seqno);
+    if (recent !== undefined) return recent;
     const open = this.#writableWith(seqno);
     if (open !== undefined) return await readEntry(open, seqno - open.start, seqno);
     const closed = this.#closedWith(seqno);
@@ -208,6 +213,7 @@ export class ChunkStore {
     if (closes) parts.push(encodePositions(chunk.positions));
     await chunk.file.write(writeAt, Buffer.concat(parts));
     await this.#sync(chunk.file);
+    entries.forEach((entry, index) => this.#recent.add(seqnoAfter(first, index), entry));
     if (closes) await this.#finish(chunk);
     if (isNew && this.#flush) await this.#disk.syncFolder(this.#folder);
   }

@@ -33,10 +33,23 @@ export interface JsonReceipt {
   readonly serviceEndorsements: readonly string[];
 }
 
-/** The JSON value of a receipt, as CCF shapes it. */
-export function receiptJsonOf(receipt: JsonReceipt): Record<string, unknown> {
-  const { leaf } = receipt;
-  const { serviceEndorsements } = receipt;
+/** The JSON value of a receipt, as CCF shapes it; members in CCF's order. */
+export interface ReceiptValue {
+  readonly cert: string;
+  readonly leaf?: string;
+  readonly leaf_components?: {
+    readonly claims_digest?: string;
+    readonly commit_evidence: string;
+    readonly write_set_digest: string;
+  };
+  readonly node_id: string;
+  readonly proof: readonly ({ readonly left: string } | { readonly right: string })[];
+  readonly service_endorsements?: readonly string[];
+  readonly signature: string;
+}
+
+export function receiptJsonOf(receipt: JsonReceipt): ReceiptValue {
+  const { leaf, serviceEndorsements } = receipt;
   return {
     cert: receipt.cert,
     ...(leaf.kind === 'digest'
@@ -51,7 +64,9 @@ export function receiptJsonOf(receipt: JsonReceipt): Record<string, unknown> {
           },
         }),
     node_id: receipt.nodeId,
-    proof: receipt.proof.map(({ side, hash }) => ({ [side]: toHex(hash) })),
+    proof: receipt.proof.map(({ side, hash }) =>
+      side === 'left' ? { left: toHex(hash) } : { right: toHex(hash) },
+    ),
     ...(serviceEndorsements.length === 0 ? {} : { service_endorsements: serviceEndorsements }),
     signature: toBase64(receipt.signature),
   };

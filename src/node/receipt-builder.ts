@@ -5,7 +5,6 @@
  */
 import type { NoReceipt, Receipt } from '../apps/interface.ts';
 import { invariant } from '../base/assert.ts';
-import { base64Of, hexOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
 import { coseReceipt, type InclusionProof } from '../crypto/cose.ts';
@@ -14,6 +13,7 @@ import type { Store } from '../kv/store.ts';
 import { NO_CLAIMS, type ParsedEntry } from '../ledger/entry.ts';
 import type { LeafIndex } from '../ledger/leaf-index.ts';
 import { MerkleTree, type PathStep } from '../ledger/merkle.ts';
+import { type ReceiptLeaf, type ReceiptValue, receiptJsonOf } from '../ledger/receipt-json.ts';
 import type { SecretHistory } from '../ledger/secret-history.ts';
 import { parseSignature, type ReadSignature } from '../ledger/signature.ts';
 import type { ArchiveReader } from './archive-reader.ts';
@@ -61,42 +61,16 @@ export class ReceiptBuilder {
       const bytes = coseReceipt(signature.cose, [{ ...components, path }]);
       return { form, txId, bytes };
     }
-    return { form, txId, json: this.#json(signature, components, path) };
-  }
-
-  #json(
-    { raw }: ReadSignature,
-    components: LeafComponents,
-    path: readonly PathStep[],
-  ): Extract<Receipt, { form: 'json' }>['json'] {
-    invariant(raw?.cert !== undefined, 'the node signed with a certificate');
-    return {
-      cert: raw.cert,
-      leaf_components: {
-        claims_digest: hexOf(components.claimsDigest),
-        commit_evidence: components.commitEvidence,
-        write_set_digest: hexOf(components.writeSetDigest),
-      },
-      node_id: raw.node,
-      proof: path.map(({ side, hash }) =>
-        side === 'left' ? { left: hexOf(hash) } : { right: hexOf(hash) },
-      ),
-      signature: base64Of(raw.sig),
-    };
+    const leaf = { kind: 'components', ...components } as const;
+    return { form, txId, json: jsonOf(signature, leaf, path) };
   }
 
   /** A signature vouches for itself: its root, with nothing to prove. */
   async #signatureReceipt(seqno: Seqno): Promise<Receipt | NoReceipt> {
-    const { raw } = await this.#signature(seqno);
+    const signature = await this.#signature(seqno);
+    const { raw } = signature;
     if (raw === undefined) return 'unavailable';
-    invariant(raw.cert !== undefined, 'the node signed with a certificate');
-    const json = {
-      cert: raw.cert,
-      leaf: hexOf(raw.root),
-      node_id: raw.node,
-      proof: [],
-      signature: base64Of(raw.sig),
-    };
+    const json = jsonOf(signature, { kind: 'digest', digest: raw.root }, []);
     return { form: 'json', txId: { view: viewOf(raw.view), seqno }, json };
   }
 
@@ -131,4 +105,22 @@ export class ReceiptBuilder {
     invariant(signature !== undefined, `entry ${seqno} is a signature`);
     return signature;
   }
+}
+
+/** A node's signature with what leads to the root it signed. */
+function jsonOf(
+  { raw }: ReadSignature,
+  leaf: ReceiptLeaf,
+  proof: readonly PathStep[],
+): ReceiptValue {
+  invariant(raw?.cert !== undefined, 'the node signed with a certificate');
+  const { cert, node, sig } = raw;
+  return receiptJsonOf({
+    cert,
+    nodeId: node,
+    signature: sig,
+    leaf,
+    proof,
+    serviceEndorsements: [],
+  });
 }

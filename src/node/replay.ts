@@ -61,6 +61,8 @@ export interface Replayed {
   /** The last signature, to which everything was rolled back; undefined if there is none. */
   readonly lastSigned: TxId | undefined;
   readonly lastSignature: ReadSignature | undefined;
+  /** The root that it signs. */
+  readonly lastRoot: Uint8Array | undefined;
   readonly closed: readonly ClosedChunk[];
   /** The chunk to continue, and whether its last entry asks for it to be closed. */
   readonly open: OpenChunk | undefined;
@@ -111,6 +113,7 @@ class Replay {
   #applying: boolean;
   #lastSigned: TxId | undefined;
   #lastSignature: ReadSignature | undefined;
+  #lastRoot: Uint8Array | undefined;
   /** Positions of the chunk being read, and of the last signature in it. */
   #positions: number[] = [];
   #signedEnd = 0;
@@ -145,6 +148,7 @@ class Replay {
       secrets: this.#secrets,
       lastSigned: this.#lastSigned,
       lastSignature: this.#lastSignature,
+      lastRoot: this.#lastRoot,
       closed: this.#closed,
       ...last,
       bytes: this.#bytes,
@@ -348,6 +352,7 @@ class Replay {
       throw damaged(place, `signature ${entry.view}.${entry.seqno} says it is ${says}`);
     }
     this.#lastSignature = signature;
+    this.#lastRoot = root;
     this.#lastSigned = { view: viewOf(entry.view), seqno: seqnoOf(entry.seqno) };
   }
 

@@ -6,11 +6,13 @@
  * secret, sealed and on stable storage before it is used. Nothing is ever sealed again under the
  * old one, so a disk that was rolled back cannot make it use a nonce twice.
  */
+import { invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
-import { type Seqno, seqnoAfter, seqnoOf, textOfTxId, viewOf } from '../base/ids.ts';
+import { type Seqno, seqnoAfter, seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
 import { certificatePublicKeyDer } from '../crypto/certificates.ts';
+import { decodeSign1, signatureStructure } from '../crypto/cose.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { type NodeDescription, writeNode } from '../governance/opening.ts';
 import { writeSecretRows } from '../governance/recovery-shares.ts';
@@ -66,8 +68,8 @@ export async function reopenLedger(
   const replayed = await readBack(options, dependencies, folders, sealed, identity, index);
   const { store, lastSigned } = replayed;
   if (lastSigned === undefined) return undefined;
-  await checkLastSignature(replayed, verifier);
   const service = rowOf<ServiceInfoRow>(store.current, SERVICE_INFO);
+  await checkLastSignature(replayed, service, verifier);
 
   if (replayed.tail !== undefined) {
     await cutTail(disk, folders.ledger, folders.aside, replayed.tail, log);
@@ -178,27 +180,52 @@ async function readBack(
   return replayed;
 }
 
-/** The last signature must be this service's, by a node that the ledger itself trusts. */
-async function checkLastSignature(replayed: Replayed, verifier: Verifier): Promise<void> {
-  const { lastSignature, lastSigned, store } = replayed;
-  const raw = lastSignature?.raw;
-  if (raw === undefined || lastSigned === undefined) return;
-  const row = store.current.table(NODE_CERTIFICATES).get(utf8(raw.node));
-  const certificate = row === undefined ? undefined : Buffer.from(row).toString();
-  const good =
-    certificate !== undefined &&
-    (await verifier.ecdsaDigest({
-      publicKeyDer: certificatePublicKeyDer(certificate),
-      digest: raw.root,
-      signature: raw.sig,
-      encoding: 'der',
-    }));
-  if (good) return;
-  throw new CodedError(
+/**
+ * The last signature must be good, each of its parts: by a node that the ledger itself trusts, and by
+ * the service.
+ */
+async function checkLastSignature(
+  replayed: Replayed,
+  service: ServiceInfoRow,
+  verifier: Verifier,
+): Promise<void> {
+  const { lastSignature, lastRoot, lastSigned, store } = replayed;
+  invariant(
+    lastSignature !== undefined && lastRoot !== undefined && lastSigned !== undefined,
+    'a ledger that goes on has a last signature',
+  );
+  const { raw, cose } = lastSignature;
+  if (raw !== undefined) {
+    const row = store.current.table(NODE_CERTIFICATES).get(utf8(raw.node));
+    const certificate = row === undefined ? undefined : Buffer.from(row).toString();
+    const good =
+      certificate !== undefined &&
+      (await verifier.ecdsaDigest({
+        publicKeyDer: certificatePublicKeyDer(certificate),
+        digest: lastRoot,
+        signature: raw.sig,
+        encoding: 'der',
+      }));
+    if (!good) throw badSignature(lastSigned, `the ledger has for node ${raw.node}`);
+  }
+  if (cose === undefined) return;
+  const { protectedBytes, signature } = decodeSign1(cose);
+  const good = await verifier.ecdsa({
+    publicKeyDer: certificatePublicKeyDer(service.cert),
+    message: signatureStructure(protectedBytes, lastRoot),
+    hash: 'SHA-384',
+    signature,
+    encoding: 'raw',
+  });
+  if (!good) throw badSignature(lastSigned, 'the ledger has for its service');
+}
+
+function badSignature(txId: TxId, whose: string): CodedError {
+  return new CodedError(
     'LedgerDamaged',
-    `the last signature, ${textOfTxId(lastSigned)}, does not verify under the certificate that ` +
-      `the ledger has for node ${raw.node}. Nothing was changed; restore the ledger from a backup`,
-    { txId: textOfTxId(lastSigned) },
+    `the last signature, ${textOfTxId(txId)}, does not verify under the certificate that ` +
+      `${whose}. Nothing was changed; restore the ledger from a backup`,
+    { txId: textOfTxId(txId) },
   );
 }
 

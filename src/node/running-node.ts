@@ -194,9 +194,12 @@ export class RunningNode implements Backend {
     await this.#snapshots.stop();
     await this.#pipeline.stop();
     await this.#checkpoint;
-    await this.#writeCheckpoint();
-    await this.#ledger.chunks.close();
-    await this.#index.close();
+    try {
+      await this.#writeCheckpoint();
+    } finally {
+      await this.#ledger.chunks.close();
+      await this.#index.close();
+    }
   }
 
   run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
