@@ -397,6 +397,7 @@ export function readRestartInquiry(reader: WireReader): RestartInquiry {
   return { incarnation, atLeastView };
 }
 
+export const RESTART_REPORT_CONFIGURATIONS_COUNT_MAX = 256;
 export interface RestartReport {
   /** The asking node's, repeated. */
   readonly incarnation: number;
@@ -410,12 +411,16 @@ export interface RestartReport {
   readonly lastView: number;
   /** The living leader of its view, if it is one or hears one. */
   readonly leader: Uint8Array | undefined;
+  /** Its active configurations: a disk that was away may know older ones only. */
+  readonly configurations: readonly Configuration[];
 }
 
 /** At most so many bytes are written for it. */
 export function sizeRestartReportMax(message: RestartReport): number {
   let size = 7 * wire.FIELD_BYTES_MAX;
   if (message.leader !== undefined) size += message.leader.length;
+  for (const item of message.configurations)
+    size += wire.FIELD_BYTES_MAX + sizeConfigurationMax(item);
   return size;
 }
 
@@ -427,6 +432,12 @@ export function writeRestartReport(writer: WireWriter, message: RestartReport): 
   wire.putU64(writer, 40, message.lastSeqno);
   wire.putU64(writer, 48, message.lastView);
   wire.putOptionalBytes(writer, 58, message.leader);
+  wire.putItems(
+    message.configurations,
+    RESTART_REPORT_CONFIGURATIONS_COUNT_MAX,
+    'configurations',
+    (item) => wire.putMessage(writer, 66, item, writeConfiguration),
+  );
 }
 
 export function readRestartReport(reader: WireReader): RestartReport {
@@ -437,6 +448,7 @@ export function readRestartReport(reader: WireReader): RestartReport {
   let lastSeqno = 0;
   let lastView = 0;
   let leader: Uint8Array | undefined;
+  const configurations: Configuration[] = [];
   while (reader.pos < reader.len) {
     const tag = reader.tag();
     switch (tag) {
@@ -461,9 +473,66 @@ export function readRestartReport(reader: WireReader): RestartReport {
       case 58:
         leader = reader.bytes();
         break;
+      case 66:
+        wire.appendTo(
+          configurations,
+          readConfiguration(wire.readNested(reader)),
+          RESTART_REPORT_CONFIGURATIONS_COUNT_MAX,
+          'configurations',
+        );
+        break;
       default:
         wire.skipField(reader, tag);
     }
   }
-  return { incarnation, restarting, view, heardView, lastSeqno, lastView, leader };
+  return {
+    incarnation,
+    restarting,
+    view,
+    heardView,
+    lastSeqno,
+    lastView,
+    leader,
+    configurations,
+  };
+}
+
+export const CONFIGURATION_NODES_COUNT_MAX = 256;
+/** The nodes that vote from an entry on. */
+export interface Configuration {
+  readonly seqno: number;
+  readonly nodes: readonly Uint8Array[];
+}
+
+/** At most so many bytes are written for it. */
+export function sizeConfigurationMax(message: Configuration): number {
+  let size = 1 * wire.FIELD_BYTES_MAX;
+  for (const item of message.nodes) size += wire.FIELD_BYTES_MAX + item.length;
+  return size;
+}
+
+export function writeConfiguration(writer: WireWriter, message: Configuration): void {
+  wire.putU64(writer, 8, message.seqno);
+  wire.putItems(message.nodes, CONFIGURATION_NODES_COUNT_MAX, 'nodes', (item) =>
+    writer.uint32(18).bytes(item),
+  );
+}
+
+export function readConfiguration(reader: WireReader): Configuration {
+  let seqno = 0;
+  const nodes: Uint8Array[] = [];
+  while (reader.pos < reader.len) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8:
+        seqno = wire.readU64(reader);
+        break;
+      case 18:
+        wire.appendTo(nodes, reader.bytes(), CONFIGURATION_NODES_COUNT_MAX, 'nodes');
+        break;
+      default:
+        wire.skipField(reader, tag);
+    }
+  }
+  return { seqno, nodes };
 }
