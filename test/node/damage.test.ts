@@ -222,12 +222,13 @@ describe('a chunk that a crash left unfinished', () => {
   });
 
   test('with its table torn at each byte', async () => {
+    // Each life signs anew, and signatures differ in length: places are counted from the table.
     const { world, path, end } = await completed();
-    const { length } = contents(world, path);
-    for (let cut = end + 1; cut <= length; cut += isLong ? 1 : 7) {
-      await restarted((bytes) => bytes.subarray(0, cut).fill(0, 0, 8));
+    const tableBytes = contents(world, path).length - end;
+    for (let written = 1; written <= tableBytes; written += isLong ? 1 : 3) {
+      await restarted((bytes, tableAt) => bytes.subarray(0, tableAt + written).fill(0, 0, 8));
     }
-    await restarted((bytes) => bytes.fill(0, end + 5).fill(0, 0, 8));
+    await restarted((bytes, tableAt) => bytes.fill(0, tableAt + 5).fill(0, 0, 8));
   });
 
   test('with its first word torn at each byte', async () => {
