@@ -114,3 +114,29 @@ export function openGcm(
     );
   }
 }
+
+/** Seals into one piece, as whatever is kept with its nonce is laid out: tag ‖ nonce ‖ ciphertext. */
+export function sealWhole(
+  key: AeadKey,
+  iv: Uint8Array,
+  aad: Uint8Array,
+  plaintext: Uint8Array,
+): Buffer {
+  const { tag, ciphertext } = sealGcm(key, iv, aad, plaintext);
+  return Buffer.concat([tag, iv, ciphertext]);
+}
+
+/** Opens what `sealWhole` made; throws `SealBroken`. */
+export function openWhole(key: AeadKey, aad: Uint8Array, sealed: Uint8Array): Buffer {
+  const ivEnd = GCM_TAG_BYTES + GCM_IV_BYTES;
+  if (sealed.length < ivEnd) {
+    throw new CodedError(
+      'SealBroken',
+      `what is sealed has at least ${ivEnd} bytes, not ${sealed.length}`,
+      { bytes: sealed.length },
+    );
+  }
+  const tag = sealed.subarray(0, GCM_TAG_BYTES);
+  const iv = sealed.subarray(GCM_TAG_BYTES, ivEnd);
+  return openGcm(key, iv, aad, { tag, ciphertext: sealed.subarray(ivEnd) });
+}

@@ -15,8 +15,8 @@ import {
   GCM_IV_BYTES,
   GCM_KEY_BYTES,
   GCM_TAG_BYTES,
-  openGcm,
-  sealGcm,
+  openWhole,
+  sealWhole,
 } from './aead.ts';
 
 const PRIME = 0x7fff_ffff;
@@ -177,8 +177,7 @@ export function unwrapLedgerSecret(wrappingKey: Uint8Array, wrapped: Uint8Array)
  * A secret under another one, as the chain of former ledger secrets keeps it; the nonce is random.
  */
 export function wrapUnder(key: AeadKey, secret: Uint8Array, iv: Uint8Array): Buffer {
-  const { tag, ciphertext } = sealGcm(key, iv, NO_SALT, secret);
-  return Buffer.concat([tag, iv, ciphertext]);
+  return sealWhole(key, iv, NO_SALT, secret);
 }
 
 /** Opens what `wrapUnder` made; throws `SealBroken`. */
@@ -190,8 +189,5 @@ export function unwrapUnder(key: AeadKey, wrapped: Uint8Array): Buffer {
       { bytes: wrapped.length },
     );
   }
-  const tag = wrapped.subarray(0, GCM_TAG_BYTES);
-  const iv = wrapped.subarray(GCM_TAG_BYTES, GCM_TAG_BYTES + GCM_IV_BYTES);
-  const ciphertext = wrapped.subarray(GCM_TAG_BYTES + GCM_IV_BYTES);
-  return openGcm(key, iv, NO_SALT, { tag, ciphertext });
+  return openWhole(key, NO_SALT, wrapped);
 }

@@ -9,9 +9,9 @@
 import { base64Of } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import type { Seqno } from '../base/ids.ts';
-import { aeadKeyOf, GCM_IV_BYTES, sealGcm } from '../crypto/aead.ts';
+import { aeadKeyOf, GCM_IV_BYTES } from '../crypto/aead.ts';
 import { wrapTo } from '../crypto/keys.ts';
-import { splitWrappingKey, wrapLedgerSecret } from '../crypto/shares.ts';
+import { splitWrappingKey, wrapLedgerSecret, wrapUnder } from '../crypto/shares.ts';
 import type { Transaction } from '../kv/tables.ts';
 import {
   ENCRYPTED_SECRETS,
@@ -97,9 +97,9 @@ function writeHistory(
   const row: Record<string, unknown> = { next_version: request.from };
   if (previous !== undefined) {
     const iv = random.bytes(GCM_IV_BYTES);
-    const sealed = sealGcm(aeadKeyOf(request.secret), iv, new Uint8Array(0), previous.secret);
+    const wrapped = wrapUnder(aeadKeyOf(request.secret), previous.secret, iv);
     row.previous_ledger_secret = {
-      encrypted_data: base64Of(Buffer.concat([sealed.tag, iv, sealed.ciphertext])),
+      encrypted_data: base64Of(wrapped),
       version: previous.from,
       ...storedVersion(request.previousStoredAt),
     };

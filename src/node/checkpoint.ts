@@ -7,7 +7,7 @@ import { hexOf } from '../base/bytes.ts';
 import type { IndexChange, LocalIndex, Random, Timers } from '../base/environment.ts';
 import { isCoded } from '../base/errors.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
-import { type AeadKey, GCM_IV_BYTES, GCM_TAG_BYTES, openGcm, sealGcm } from '../crypto/aead.ts';
+import { type AeadKey, GCM_IV_BYTES, openWhole, sealWhole } from '../crypto/aead.ts';
 import type { Capture } from '../kv/capture.ts';
 import { loadImage } from '../kv/image.ts';
 import type { Store } from '../kv/store.ts';
@@ -120,20 +120,14 @@ function pieceName(generation: number, piece: number): string {
   return `${PIECES}${String(generation).padStart(10, '0')}/${String(piece).padStart(8, '0')}`;
 }
 
-/** tag ‖ iv ‖ ciphertext, with the row's name authenticated. */
+/** A row's name is authenticated with it, so that none stands in the place of another. */
 function sealRow(key: AeadKey, random: Random, name: string, bytes: Uint8Array): Uint8Array {
-  const iv = random.bytes(GCM_IV_BYTES);
-  const { tag, ciphertext } = sealGcm(key, iv, Buffer.from(name), bytes);
-  return Buffer.concat([tag, iv, ciphertext]);
+  return sealWhole(key, random.bytes(GCM_IV_BYTES), Buffer.from(name), bytes);
 }
 
 function openRow(key: AeadKey, name: string, sealed: Uint8Array): Uint8Array | undefined {
-  const ivEnd = GCM_TAG_BYTES + GCM_IV_BYTES;
-  if (sealed.length < ivEnd) return undefined;
-  const iv = sealed.subarray(GCM_TAG_BYTES, ivEnd);
-  const parts = { tag: sealed.subarray(0, GCM_TAG_BYTES), ciphertext: sealed.subarray(ivEnd) };
   try {
-    return openGcm(key, iv, Buffer.from(name), parts);
+    return openWhole(key, Buffer.from(name), sealed);
   } catch (error) {
     if (isCoded(error, 'SealBroken')) return undefined;
     throw error;

@@ -8,9 +8,8 @@ import {
   aeadKeyOf,
   GCM_IV_BYTES,
   GCM_KEY_BYTES,
-  GCM_TAG_BYTES,
-  openGcm,
-  sealGcm,
+  openWhole,
+  sealWhole,
 } from '../crypto/aead.ts';
 import { writeDurably } from './durable-disk.ts';
 import { SEALED_ENDING } from './sealed-folder.ts';
@@ -47,17 +46,11 @@ export async function virtualSealer(
   return {
     kind: 'virtual',
     async seal(name, secret) {
-      const iv = random.bytes(GCM_IV_BYTES);
-      const { tag, ciphertext } = sealGcm(key, iv, Buffer.from(name), secret);
-      return Buffer.concat([tag, iv, ciphertext]);
+      return sealWhole(key, random.bytes(GCM_IV_BYTES), Buffer.from(name), secret);
     },
     async unseal(name, sealed) {
-      const ivEnd = GCM_TAG_BYTES + GCM_IV_BYTES;
-      const iv = sealed.subarray(GCM_TAG_BYTES, ivEnd);
-      const tag = sealed.subarray(0, GCM_TAG_BYTES);
-      if (sealed.length < ivEnd) throw broken(name);
       try {
-        return openGcm(key, iv, Buffer.from(name), { tag, ciphertext: sealed.subarray(ivEnd) });
+        return openWhole(key, Buffer.from(name), sealed);
       } catch {
         throw broken(name);
       }
