@@ -1,0 +1,258 @@
+/**
+ * Restart in place (design decision 11): a restarting node trusts the quorum, not its disk.
+ *
+ * What its former life may have promised is learned from a majority of the others: every quorum
+ * that the former life helped to form has a member among them. From their reports comes a *bound*,
+ * a view above which the former life took no part. Then either
+ *  - the leader of a view not below the bound has reported: it counts nothing of the former life
+ *    any more, and has all that could be committed before; or
+ *  - no leader lives, and a majority of the others has moved above the bound: no older leader can
+ *    commit anything more, and their positions cover whatever was committed.
+ * Either way the node takes part from that view on, and votes for nobody below the highest position
+ * reported. It does not wait to hold that position before it votes: two nodes of which one
+ * restarted would wait for each other for ever; but it does not stand before it holds it.
+ */
+
+import type { NodeId, TxId, View } from '../base/ids.ts';
+import { viewOf } from '../base/ids.ts';
+import { type Configuration, isQuorumOfEach, majorityOf } from './configurations.ts';
+import { startPreVote } from './elections.ts';
+import type { Inquiry, Report } from './messages.ts';
+import { higher, laterPosition, NOWHERE } from './positions.ts';
+import type { Replica } from './replica.ts';
+import { follow, hearsLeader } from './roles.ts';
+
+/** What a restarting node has asked and heard. */
+export interface Inquest {
+  readonly reports: Map<NodeId, Report>;
+  /** Nodes that spoke to it; a leader may be one that its old disk does not know. */
+  readonly met: Set<NodeId>;
+  /** The former life took no part in any view above. */
+  bound: View | undefined;
+  /** The view to which the others are asked to move. */
+  atLeast: View;
+  isUnprovenAccepted: boolean;
+  sinceAskedMs: number;
+  /** What was last said about waiting, so that it is said once. */
+  said: string;
+}
+
+export function beginInquest(replica: Replica): void {
+  replica.inquest = {
+    reports: new Map(),
+    met: new Set(),
+    bound: undefined,
+    atLeast: viewOf(0),
+    isUnprovenAccepted: replica.options.unproven === 'allow',
+    sinceAskedMs: 0,
+    said: '',
+  };
+  ask(replica, replica.inquest);
+  evaluate(replica, replica.inquest);
+}
+
+export function tickInquest(replica: Replica, inquest: Inquest, elapsedMs: number): void {
+  inquest.sinceAskedMs += elapsedMs;
+  if (inquest.sinceAskedMs >= replica.options.messageTimeoutMs) ask(replica, inquest);
+}
+
+export function acceptUnproven(replica: Replica): void {
+  const { inquest } = replica;
+  if (inquest === undefined) return;
+  inquest.isUnprovenAccepted = true;
+  evaluate(replica, inquest);
+}
+
+/** Somebody speaks to a restarting node: it may know what is to be known. */
+export function meet(replica: Replica, inquest: Inquest, node: NodeId): void {
+  if (inquest.met.has(node)) return;
+  inquest.met.add(node);
+  askOne(replica, inquest, node);
+}
+
+/** Answers a restarting node, and forgets what its former life acknowledged. */
+export function receiveInquiry(replica: Replica, from: NodeId, message: Inquiry): void {
+  const { inquest, leading, log, isUnproven, preVoted } = replica;
+  const isRestarting = inquest !== undefined || isUnproven;
+  // A leader that hears of a higher view gives way; who hears a leader leaves that to him.
+  if (!isRestarting && message.atLeast > replica.view) {
+    if (leading !== undefined || !hearsLeader(replica)) follow(replica, message.atLeast);
+  }
+  const progress = replica.leading?.peers.get(from);
+  if (progress?.isPresentLife(message.incarnation, log.last) === false) return;
+  const heardLeader = hearsLeader(replica) ? replica.leader : undefined;
+  replica.send(
+    from,
+    {
+      kind: 'report',
+      incarnation: message.incarnation,
+      restarting: isRestarting,
+      view: replica.view,
+      heard: higher(replica.view, preVoted),
+      position: replica.votingPosition,
+      ...(heardLeader === undefined ? {} : { leader: heardLeader }),
+      configurations: replica.configurations.active,
+    },
+    'when-stored',
+  );
+}
+
+export function receiveReport(replica: Replica, from: NodeId, message: Report): void {
+  const { inquest } = replica;
+  if (inquest === undefined || message.incarnation !== replica.options.incarnation) return;
+  inquest.reports.set(from, message);
+  evaluate(replica, inquest);
+}
+
+function ask(replica: Replica, inquest: Inquest): void {
+  inquest.sinceAskedMs = 0;
+  const nodes = new Set([...replica.configurations.members(), ...inquest.met]);
+  for (const report of inquest.reports.values()) {
+    for (const node of report.configurations.flatMap(({ nodes: all }) => all)) nodes.add(node);
+  }
+  nodes.delete(replica.self);
+  for (const node of nodes) askOne(replica, inquest, node);
+}
+
+function askOne(replica: Replica, inquest: Inquest, node: NodeId): void {
+  const { incarnation } = replica.options;
+  const { atLeast } = inquest;
+  replica.send(node, { kind: 'inquiry', incarnation, atLeast }, 'at-once');
+}
+
+/** The report of the leader of the newest view among them, if a leader has reported. */
+function leaderReport(inquest: Inquest): { node: NodeId; report: Report } | undefined {
+  let best: { node: NodeId; report: Report } | undefined;
+  for (const [node, report] of inquest.reports) {
+    if (report.leader !== node || report.restarting) continue;
+    if (best === undefined || report.view > best.report.view) best = { node, report };
+  }
+  return best;
+}
+
+/**
+ * The configurations that count: its own and those it was told of, less those before a committed
+ * one, which are out of effect. A configuration is committed by a majority of the one before, so
+ * some member of a majority of the others knows it.
+ */
+function basesOf(replica: Replica, inquest: Inquest): readonly Configuration[] {
+  const told = [...inquest.reports.values()].map(({ configurations }) => configurations);
+  const bases = [replica.configurations.active, ...told];
+  const committed = bases.map(([first]) => first?.seqno ?? NOWHERE.seqno);
+  const newest = committed.reduce(higher, NOWHERE.seqno);
+  return bases.flat().filter(({ seqno }) => seqno >= newest);
+}
+
+/** Whether those for whom `holds` are a majority of the others, in each configuration. */
+function isMajorityOfOthers(
+  self: NodeId,
+  configurations: readonly Configuration[],
+  holds: (node: NodeId) => boolean,
+): boolean {
+  const others = configurations.map(({ nodes }) => nodes.filter((node) => node !== self));
+  return (
+    others.some((nodes) => nodes.length > 0) &&
+    others.every((nodes) => {
+      return nodes.length === 0 || nodes.filter(holds).length >= majorityOf(nodes.length);
+    })
+  );
+}
+
+function evaluate(replica: Replica, inquest: Inquest): void {
+  const { self } = replica;
+  const { reports } = inquest;
+  const bases = basesOf(replica, inquest);
+  const proves = (node: NodeId): boolean => reports.get(node)?.restarting === false;
+  if (!isMajorityOfOthers(self, bases, proves)) {
+    evaluateUnproven(replica, inquest, bases);
+    return;
+  }
+  const words = [...reports.values()].filter(({ restarting }) => !restarting);
+  inquest.bound ??= words.map(({ heard }) => heard).reduce(higher, replica.view);
+  const { bound } = inquest;
+  const leader = leaderReport(inquest);
+  if (leader !== undefined && leader.report.view >= bound) {
+    finish(replica, inquest, leader.report.view, leader.node, false);
+    return;
+  }
+  const isAbove = (node: NodeId): boolean =>
+    proves(node) && (reports.get(node)?.view ?? bound) > bound;
+  if (isMajorityOfOthers(self, bases, isAbove)) {
+    finish(replica, inquest, words.map(({ view }) => view).reduce(higher), undefined, false);
+    return;
+  }
+  const isLed = words.some((report) => report.leader !== undefined);
+  if (!isLed || leader !== undefined) inquest.atLeast = viewOf(bound + 1);
+  sayWaiting(replica, inquest, bases, false);
+}
+
+/**
+ * Freshness is unproven when a quorum is connected, and so many of the others restart as well that
+ * the rest can never be a majority of the others. A configuration of this node alone has no others.
+ */
+function evaluateUnproven(
+  replica: Replica,
+  inquest: Inquest,
+  bases: readonly Configuration[],
+): void {
+  const { self } = replica;
+  const { reports } = inquest;
+  const canNeverProve = bases.some(({ nodes }) => {
+    const others = nodes.filter((node) => node !== self);
+    const able = others.filter((node) => reports.get(node)?.restarting !== true);
+    return able.length < majorityOf(others.length);
+  });
+  const isUnproven =
+    canNeverProve && isQuorumOfEach(bases, (node) => node === self || reports.has(node));
+  if (!isUnproven || !inquest.isUnprovenAccepted) {
+    sayWaiting(replica, inquest, bases, isUnproven);
+    return;
+  }
+  const highest = [...reports.values()].map(({ heard }) => heard).reduce(higher, replica.view);
+  finish(replica, inquest, highest, undefined, true);
+}
+
+function finish(
+  replica: Replica,
+  inquest: Inquest,
+  view: View,
+  leader: NodeId | undefined,
+  unproven: boolean,
+): void {
+  const floor = [...inquest.reports.values()]
+    .filter(({ restarting }) => !restarting)
+    .map(({ position }): TxId => position)
+    .reduce(laterPosition, replica.voteFloor);
+  replica.inquest = undefined;
+  replica.voteFloor = floor;
+  replica.isUnproven = unproven;
+  // In a view that the former life may have voted in, this one votes for nobody else.
+  if (view > replica.view || replica.votedFor === undefined) {
+    if (leader !== undefined) replica.setRecord(view, leader);
+    else if (unproven) replica.setRecord(view, replica.self);
+    else replica.setRecord(view);
+  }
+  replica.emit({ kind: 'restarted', unproven });
+  replica.leader = leader;
+  replica.resetPatience();
+  const isAlone = replica.configurations.active.every(
+    ({ nodes }) => nodes.length === 1 && nodes[0] === replica.self,
+  );
+  if (isAlone) startPreVote(replica);
+}
+
+/** Tells the operator whom the restart waits for, whenever that changes. */
+function sayWaiting(
+  replica: Replica,
+  inquest: Inquest,
+  bases: readonly Configuration[],
+  forOperator: boolean,
+): void {
+  const nodes = [...new Set(bases.flatMap(({ nodes: all }) => all))]
+    .filter((node) => node !== replica.self && inquest.reports.get(node)?.restarting !== false)
+    .sort();
+  const said = `${forOperator} ${nodes.join(' ')}`;
+  if (said === inquest.said) return;
+  inquest.said = said;
+  replica.emit({ kind: 'restart-waits', nodes, forOperator });
+}
