@@ -91,10 +91,16 @@ const MESSAGES: readonly (readonly [string, PeerMessage])[] = [
     { kind: 'vote-answer', election: 'pre', view: viewOf(4), granted: false, unproven: false },
   ],
   ['a call to stand', { kind: 'propose-vote', view: viewOf(5) }],
-  ['a read asked for', { kind: 'read-request', view: viewOf(5), batch: 77 }],
+  ['a read asked for', { kind: 'read-request', view: viewOf(5), batch: 77, incarnation: 4 }],
   [
     'a read answered',
-    { kind: 'read-answer', view: viewOf(5), batch: 77, seqno: seqnoOf(2 ** 40) },
+    {
+      kind: 'read-answer',
+      view: viewOf(5),
+      batch: 77,
+      incarnation: 4,
+      seqno: seqnoOf(2 ** 40),
+    },
   ],
   ['an inquiry', { kind: 'inquiry', incarnation: 8, atLeast: viewOf(6) }],
   [

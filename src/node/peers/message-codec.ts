@@ -190,8 +190,8 @@ function messageOfBody(body: EnvelopeBody): PeerMessage {
     case 'readIndexRequest':
       return { kind: 'read-request', ...body.value, view: viewOf(body.value.view) };
     case 'readIndexResponse': {
-      const { view, batch, seqno } = body.value;
-      return { kind: 'read-answer', view: viewOf(view), batch, seqno: seqnoOf(seqno) };
+      const { view, seqno } = body.value;
+      return { kind: 'read-answer', ...body.value, view: viewOf(view), seqno: seqnoOf(seqno) };
     }
     case 'restartInquiry': {
       const { incarnation, atLeastView } = body.value;

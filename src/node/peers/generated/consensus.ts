@@ -305,16 +305,20 @@ export function readProposeRequestVote(reader: WireReader): ProposeRequestVote {
 export interface ReadIndexRequest {
   readonly view: number;
   readonly batch: number;
+  /** Which life asks: a late answer must not serve a read of the next one. */
+  readonly incarnation: number;
 }
 
 export function writeReadIndexRequest(writer: WireWriter, message: ReadIndexRequest): void {
   wire.putU64(writer, 8, message.view);
   wire.putU64(writer, 16, message.batch);
+  wire.putU64(writer, 24, message.incarnation);
 }
 
 export function readReadIndexRequest(reader: WireReader): ReadIndexRequest {
   let view = 0;
   let batch = 0;
+  let incarnation = 0;
   while (reader.pos < reader.len) {
     const tag = reader.tag();
     switch (tag) {
@@ -324,29 +328,36 @@ export function readReadIndexRequest(reader: WireReader): ReadIndexRequest {
       case 16:
         batch = wire.readU64(reader);
         break;
+      case 24:
+        incarnation = wire.readU64(reader);
+        break;
       default:
         wire.skipField(reader, tag);
     }
   }
-  return { view, batch };
+  return { view, batch, incarnation };
 }
 
 export interface ReadIndexResponse {
   readonly view: number;
   readonly batch: number;
   readonly seqno: number;
+  /** The asking life, repeated. */
+  readonly incarnation: number;
 }
 
 export function writeReadIndexResponse(writer: WireWriter, message: ReadIndexResponse): void {
   wire.putU64(writer, 8, message.view);
   wire.putU64(writer, 16, message.batch);
   wire.putU64(writer, 24, message.seqno);
+  wire.putU64(writer, 32, message.incarnation);
 }
 
 export function readReadIndexResponse(reader: WireReader): ReadIndexResponse {
   let view = 0;
   let batch = 0;
   let seqno = 0;
+  let incarnation = 0;
   while (reader.pos < reader.len) {
     const tag = reader.tag();
     switch (tag) {
@@ -359,11 +370,14 @@ export function readReadIndexResponse(reader: WireReader): ReadIndexResponse {
       case 24:
         seqno = wire.readU64(reader);
         break;
+      case 32:
+        incarnation = wire.readU64(reader);
+        break;
       default:
         wire.skipField(reader, tag);
     }
   }
-  return { view, batch, seqno };
+  return { view, batch, seqno, incarnation };
 }
 
 /** A restarting node asks what it may have promised in a former life. */

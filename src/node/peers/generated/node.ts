@@ -95,10 +95,10 @@ export function sizeEnvelopeMax(message: Envelope): number {
       size += 1 * wire.FIELD_BYTES_MAX;
       break;
     case 'readIndexRequest':
-      size += 2 * wire.FIELD_BYTES_MAX;
+      size += 3 * wire.FIELD_BYTES_MAX;
       break;
     case 'readIndexResponse':
-      size += 3 * wire.FIELD_BYTES_MAX;
+      size += 4 * wire.FIELD_BYTES_MAX;
       break;
     case 'restartInquiry':
       size += 2 * wire.FIELD_BYTES_MAX;
