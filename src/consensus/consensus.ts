@@ -1,30 +1,32 @@
 /**
  * Consensus: Raft as a pure state machine, `step(input) → outputs`. No clock, no disk, no network,
- * no chance of its own. Terms are views, indices are seqnos, and only signatures of the present view
- * commit (contract: node-lifecycle.md §6; restart and reads: design decisions 10 and 11).
+ * no chance of its own. Terms are views, indices are seqnos, and only signatures of the present
+ * view commit (contract: node-lifecycle.md §6; restart and reads: design decisions 10 and 11).
  *
  * The caller's obligations. Each has a test that breaks it and shows the damage.
  *
- *  1. Storage operations are carried out in the order of their numbers, and survive a crash in that
- *     order: none without all before it.
- *  2. A message with `after: n` leaves only when operation n is on stable storage: a vote, a request
- *     for votes (the candidate voted for itself), an acknowledgement, a report to a restarting node.
- *     Others may leave at once, and any message may be lost.
- *  3. `stored` is reported only when the operation, and all before it, are on stable storage: by it
- *     a candidate counts its own vote, and a leader its own entries.
- *  4. With an append message go the bytes of exactly the entries it names; when the ledger no longer
- *     holds them, the message is dropped. The receiving caller hands in what it read from them.
+ *  1. Storage operations are carried out in the order of their numbers, and survive a crash in
+ *     that order: none without all before it.
+ *  2. A message with `after: n` leaves only when operation n is on stable storage: a vote, a
+ *     request for votes (the candidate voted for itself), an acknowledgement, a report to a
+ *     restarting node. Others may leave at once, and any message may be lost.
+ *  3. `stored` is reported only when the operation, and all before it, are on stable storage: by
+ *     it a candidate counts its own vote, and a leader its own entries.
+ *  4. With an append message go the bytes of exactly the entries it names; when the ledger no
+ *     longer holds them, the message is dropped. The receiving caller hands in what it read from
+ *     them.
  *  5. On `rolled-back` the caller undoes what it executed after that seqno, and never shows it.
  *  6. Only what a `committed` event covers is told to clients as committed.
- *  7. After `leads` the leader writes a signature first. After an unproven restart, and on starting a
- *     service, it may write one entry before it.
- *  8. A node that ever answered anything starts again as `restart`, with the last vote record and all
- *     entries that its disk has, under an incarnation larger than all before. Only a new node joins.
+ *  7. After `leads` the leader writes a signature first. After an unproven restart, and on
+ *     starting a service, it may write one entry before it.
+ *  8. A node that ever answered anything starts again as `restart`, with the last vote record and
+ *     all entries that its disk has, under an incarnation larger than all before. Only a new node
+ *     joins.
  *  9. Inputs come one at a time. Ticks tell all the time that passed, pauses included, before
  *     anything that arrived meanwhile.
  * 10. A read is served only from what is applied up to the seqno of its `read-ready`, or later.
- * 11. On `record-retired` the leader writes an entry that says so; a node is shut down for good only
- *     when that is committed.
+ * 11. On `record-retired` the leader writes an entry that says so; a node is shut down for good
+ *     only when that is committed.
  */
 
 import { invariant, unreachable } from '../base/assert.ts';

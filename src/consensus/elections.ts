@@ -48,7 +48,9 @@ export function stand(replica: Replica): void {
   requestVotes(replica, 'regular');
 }
 
-/** Its own vote counts once it would survive a crash: alone, a node could else lead a view twice. */
+/**
+ * Its own vote counts once it would survive a crash: alone, a node could else lead a view twice.
+ */
 export function countOwnVote(replica: Replica): void {
   if (replica.role === 'candidate' && hasWon(replica)) lead(replica, 0);
 }

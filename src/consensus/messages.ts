@@ -17,8 +17,8 @@ export interface Entry extends TxId {
 }
 
 /**
- * The entries (`previous`, `last`], all of one view; none when both are equal. The caller sends their
- * bytes along, and the receiving caller hands in what it read from them.
+ * The entries (`previous`, `last`], all of one view; none when both are equal. The caller sends
+ * their bytes along, and the receiving caller hands in what it read from them.
  */
 export interface Append {
   readonly kind: 'append';

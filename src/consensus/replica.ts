@@ -88,7 +88,10 @@ export class Replica {
   inquest: Inquest | undefined;
   /** The restart ended without proof, and no leader has been followed since. */
   isUnproven = false;
-  /** This node votes for nobody below this position: it may have acknowledged it in a former life. */
+  /**
+   * This node votes for nobody below this position: it may have acknowledged it in a former
+   * life.
+   */
   voteFloor: TxId = NOWHERE;
   readonly reads: ReadQueue;
   /** Milliseconds since this follower last looked after its unanswered reads. */
@@ -145,7 +148,10 @@ export class Replica {
     return this.#recordOperation <= this.#storedOperations;
   }
 
-  /** Configurations that a leader elected now would start with: it drops what no signature covers. */
+  /**
+   * Configurations that a leader elected now would start with: it drops what no signature
+   * covers.
+   */
   get votingConfigurations(): readonly Configuration[] {
     return this.configurations.upTo(this.log.lastCommittable.seqno);
   }

@@ -42,9 +42,6 @@ const PHASES: readonly (RetirementPhase | undefined)[] = [
 export interface CheckerOptions {
   readonly electionTimeoutMs: number;
   readonly uncommittedMax: number;
-  /** A tick may tell of time before the message that came last. */
-  readonly tickMs: number;
-  readonly nowMs: () => number;
   readonly hostOf: (node: NodeId) => Host | undefined;
 }
 
@@ -61,7 +58,11 @@ export class Checkers {
   readonly #appendHeardMs = new Map<NodeId, number>();
   readonly #reads = new Map<string, { readonly bound: number; readonly life: number }>();
   readonly #oldDisks = new Set<NodeId>();
+  readonly #clocksMs = new Map<NodeId, number>();
   readonly #inquiries = new Set<string>();
+  readonly #answeredMs = new Map<string, number>();
+  readonly #leadsSinceMs = new Map<NodeId, number>();
+  readonly #configuredMs = new Map<string, number>();
   steps = 0;
   elections = 0;
   readsServed = 0;
@@ -111,6 +112,9 @@ export class Checkers {
 
   afterStep(host: Host, input: Input | undefined, outputs: Outputs): void {
     this.steps += 1;
+    if (input?.kind === 'tick') {
+      this.#clocksMs.set(host.id, this.#clockOf(host) + input.elapsedMs);
+    }
     const { node, id } = host;
     const former = this.#seen.get(id);
     const before = former?.life === host.lives ? former : undefined;
@@ -130,6 +134,11 @@ export class Checkers {
       phase: node.retirement,
       matches: new Map([...node.peers].map(([peer, { match }]) => [peer, match])),
     });
+  }
+
+  /** Time as the node was told it. */
+  #clockOf(host: Host): number {
+    return this.#clocksMs.get(host.id) ?? 0;
   }
 
   #require(condition: boolean, name: string, what: string): asserts condition {
@@ -233,7 +242,7 @@ export class Checkers {
       'MonotonicTermProp',
       `${id} went from view ${before?.view} back to ${view}`,
     );
-    const nowMs = this.#options.nowMs();
+    const nowMs = this.#clockOf(host);
     const isAppend = input?.kind === 'message' && input.message.kind === 'append';
     if (isAppend && input.message.view === view && node.leader === input.from) {
       this.#appendHeardMs.set(id, nowMs);
@@ -242,7 +251,7 @@ export class Checkers {
     if (input?.kind === 'tick' && stands && before?.role === 'follower') {
       const quietMs = nowMs - (this.#appendHeardMs.get(id) ?? Number.NEGATIVE_INFINITY);
       this.#require(
-        quietMs >= this.#options.electionTimeoutMs / 2 - this.#options.tickMs,
+        quietMs >= this.#options.electionTimeoutMs / 2,
         'ElectionTimerReset',
         `${id} stands ${quietMs} ms after it heard its leader`,
       );
@@ -265,6 +274,7 @@ export class Checkers {
       this.#leaders.set(event.view, id);
       this.#checkLeaderCompleteness(host);
     }
+    this.#checkQuorumIsHeard(host, input, outputs);
     if (role === 'leader') {
       this.#require(this.#leaders.get(view) === id, 'LeaderProp', `${id} was not elected`);
     }
@@ -285,6 +295,37 @@ export class Checkers {
       'StateTransitionsProp',
       `${id} went from ${before?.role} to ${role}`,
     );
+  }
+
+  /** CheckQuorum: who leads after a tick was answered by a quorum of each configuration lately. */
+  #checkQuorumIsHeard(host: Host, input: Input | undefined, outputs: Outputs): void {
+    const { node, id } = host;
+    const nowMs = this.#clockOf(host);
+    if (input?.kind === 'message' && input.message.kind === 'append-answer') {
+      this.#answeredMs.set(`${id} ${input.from}`, nowMs);
+    }
+    if (outputs.events.some(({ kind }) => kind === 'leads')) this.#leadsSinceMs.set(id, nowMs);
+    if (input?.kind !== 'tick' || node.role !== 'leader') return;
+    const bearableMs = this.#options.electionTimeoutMs;
+    for (const { seqno, nodes } of node.configurations) {
+      const sinceMs = Math.max(this.#leadsSinceMs.get(id) ?? 0, this.#foundMs(host, seqno));
+      const isHeard = (peer: NodeId): boolean =>
+        peer === id || nowMs - (this.#answeredMs.get(`${id} ${peer}`) ?? 0) <= bearableMs;
+      this.#require(
+        nowMs - sinceMs <= bearableMs ||
+          nodes.filter(isHeard).length >= majorityOf(nodes.length),
+        'CheckQuorum',
+        `${id} leads ${nodes} and hears too few of them`,
+      );
+    }
+  }
+
+  /** When a node first had a configuration. */
+  #foundMs(host: Host, seqno: Seqno): number {
+    const key = `${host.id} ${host.lives} ${seqno}`;
+    const known = this.#configuredMs.get(key) ?? this.#clockOf(host);
+    this.#configuredMs.set(key, known);
+    return known;
   }
 
   #checkLeaderCompleteness(host: Host): void {

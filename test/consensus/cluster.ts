@@ -28,7 +28,6 @@ export const USUAL_OPTIONS: ClusterOptions = {
 
 export interface ClusterDependencies {
   readonly implementation?: Implementation;
-  readonly nowMs: () => number;
   readonly spread: (node: NodeId) => number;
   readonly transmit: (from: Host, to: NodeId, packet: Packet) => void;
   readonly onUnsynced: (host: Host) => void;
@@ -50,8 +49,6 @@ export class Cluster {
     this.checkers = new Checkers({
       electionTimeoutMs: options.electionTimeoutMs,
       uncommittedMax: options.uncommittedMax,
-      tickMs: options.messageTimeoutMs / 2,
-      nowMs: dependencies.nowMs,
       hostOf: (node) => this.hosts.get(node),
     });
   }

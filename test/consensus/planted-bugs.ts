@@ -51,8 +51,8 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     name: 'commit of an entry of an earlier view by count alone',
     change: {
       file: 'committing.ts',
-      from: 'return signature !== undefined && log.viewAt(signature) === view ? signature : undefined;',
-      to: 'return signature !== undefined && view > 0 ? signature : undefined;',
+      from: 'log.viewAt(signature) === view ? signature : undefined;',
+      to: 'view > 0 ? signature : undefined;',
     },
     seedsMax: 20,
   },
@@ -181,8 +181,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       from: '    if (!hasQuorum) {',
       to: '    if (!hasQuorum && false) {',
     },
-    seedsMax: 1_000,
-    isRare: true,
+    seedsMax: 50,
   },
   {
     name: 'a completed retirement keeps a node from standing',

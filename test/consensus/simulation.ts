@@ -100,7 +100,6 @@ class Simulation {
     this.#cluster = new Cluster(clusterOptions, {
       ...(options.implementation === undefined ? {} : options),
       ...(options.distort === undefined ? {} : { distort: options.distort }),
-      nowMs: () => this.#timeline.nowMs(),
       spread: () => spreads.next(),
       transmit: (from, to, packet) => this.#network.send(from.id, to, packet),
       onUnsynced: (host) => this.#scheduleSync(host),
