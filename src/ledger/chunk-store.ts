@@ -213,7 +213,9 @@ export class ChunkStore {
     if (closes) parts.push(encodePositions(chunk.positions));
     await chunk.file.write(writeAt, Buffer.concat(parts));
     await this.#sync(chunk.file);
-    entries.forEach((entry, index) => this.#recent.add(seqnoAfter(first, index), entry));
+    for (const [index, entry] of entries.entries()) {
+      this.#recent.add(seqnoAfter(first, index), entry);
+    }
     if (closes) await this.#finish(chunk);
     if (isNew && this.#flush) await this.#disk.syncFolder(this.#folder);
   }

@@ -9,7 +9,8 @@ import type { SandboxOptions } from './sandbox.ts';
 /** Where a sandbox lies when nobody says. */
 export const DATA_DEFAULT = '.concordat';
 
-export const SANDBOX_USAGE = `  --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT});
+export const SANDBOX_USAGE = `\
+  --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT});
                         a later start goes on there
   --organisations N     as many organisations, each with its transaction manager (default: 3)
   --party-keys FILE     JSON list of {node, publicKey, privateKey}; node is the
