@@ -64,6 +64,7 @@ import {
 } from './restart.ts';
 import type { RetirementPhase } from './retirement.ts';
 import { follow } from './roles.ts';
+import { checkReplica } from './self-check.ts';
 import { dropPeers, pumpAll, sendHeartbeats } from './sending.ts';
 
 /** How a node's life begins. */
@@ -354,6 +355,7 @@ export class Consensus {
       replica.leader = undefined;
     }
     driveReads(replica);
+    checkReplica(replica);
     return replica.takeOutputs();
   }
 }

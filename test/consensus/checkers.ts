@@ -92,9 +92,15 @@ export class Checkers {
 
   /** A message leaves a node. */
   noteSent(host: Host, to: NodeId, message: Message): void {
+    const { record } = host.disk;
+    const isStanding = message.kind === 'vote-request' && message.election === 'regular';
+    this.#require(
+      !(isStanding || message.kind === 'report') || record.view >= message.view,
+      'PromiseIsDurable',
+      `${host.id} sends a ${message.kind}, its disk says ${record.view}`,
+    );
     if (message.kind !== 'vote-answer' || message.election !== 'regular') return;
     if (!message.granted) return;
-    const { record } = host.disk;
     this.#require(
       record.view > message.view || (record.view === message.view && record.votedFor === to),
       'PromiseIsDurable',
