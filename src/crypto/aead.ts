@@ -115,7 +115,10 @@ export function openGcm(
   }
 }
 
-/** Seals into one piece, as whatever is kept with its nonce is laid out: tag ‖ nonce ‖ ciphertext. */
+/**
+ * Seals into one piece, as whatever is kept with its nonce is laid out: tag ‖ nonce ‖
+ * ciphertext.
+ */
 export function sealWhole(
   key: AeadKey,
   iv: Uint8Array,

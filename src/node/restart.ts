@@ -181,8 +181,8 @@ async function readBack(
 }
 
 /**
- * The last signature must be good, each of its parts: by a node that the ledger itself trusts, and by
- * the service.
+ * The last signature must be good, each of its parts: by a node that the ledger itself trusts,
+ * and by the service.
  */
 async function checkLastSignature(
   replayed: Replayed,

@@ -21,7 +21,10 @@ const at = (view: number, seqno: number): TxId => ({
   seqno: seqnoOf(seqno),
 });
 
-/** A log from its views in order: "2 2s 3" is two entries of view 2, the second signed, one of 3. */
+/**
+ * A log from its views in order: "2 2s 3" is two entries of view 2, the second signed, one of
+ * 3.
+ */
 function logOf(text: string): LogPositions {
   const log = new LogPositions({ oldest: NOWHERE, views: [], committed: seqnoOf(0) });
   for (const [index, word] of text.split(' ').entries()) {
@@ -58,7 +61,7 @@ describe('a quorum', () => {
     expect(seqno).toBe(3);
   });
 
-  test('loses its older configurations when a newer one commits, and its newer by truncation', () => {
+  test('loses older configurations by commit, newer ones by truncation', () => {
     const active = new Configurations(configurations[0]);
     active.add({ seqno: seqnoOf(5), nodes: ids('cde') });
     active.add({ seqno: seqnoOf(8), nodes: ids('e') });
