@@ -112,7 +112,10 @@ export interface Report {
   readonly position: TxId;
   /** The living leader of its view, if it is or hears one. */
   readonly leader?: NodeId;
-  /** Its active configurations: a disk that was away may know older ones only. */
+  /**
+   * Its active configurations: a disk that was away may know older ones only. The committed one
+   * bears the seqno up to which all is committed, because up to there no other can be in effect.
+   */
   readonly configurations: readonly Configuration[];
 }
 

@@ -91,7 +91,7 @@ export function receiveInquiry(replica: Replica, from: NodeId, message: Inquiry)
       heard: higher(replica.view, preVoted),
       position: replica.votingPosition,
       ...(heardLeader === undefined ? {} : { leader: heardLeader }),
-      configurations: replica.configurations.active,
+      configurations: configurationsInEffect(replica),
     },
     'when-stored',
   );
@@ -130,14 +130,22 @@ function leaderReport(inquest: Inquest): { node: NodeId; report: Report } | unde
   return best;
 }
 
+/** Its active configurations; the committed one bears the commit position (see `Report`). */
+function configurationsInEffect({ configurations, log }: Replica): readonly Configuration[] {
+  return configurations.active.map(({ seqno, nodes }) => ({
+    seqno: seqno <= log.commit ? log.commit : seqno,
+    nodes,
+  }));
+}
+
 /**
- * The configurations that count: its own and those it was told of, less those before a committed
- * one, which are out of effect. A configuration is committed by a majority of the one before, so
- * some member of a majority of the others knows it.
+ * The configurations that count: its own and those it was told of, less those before the highest
+ * commit position among them: these are out of effect, or of a branch that can never commit. What
+ * is committed is known to a majority, so that some member of a majority of the others tells it.
  */
 function basesOf(replica: Replica, inquest: Inquest): readonly Configuration[] {
   const told = [...inquest.reports.values()].map(({ configurations }) => configurations);
-  const bases = [replica.configurations.active, ...told];
+  const bases = [configurationsInEffect(replica), ...told];
   const committed = bases.map(([first]) => first?.seqno ?? NOWHERE.seqno);
   const newest = committed.reduce(higher, NOWHERE.seqno);
   return bases.flat().filter(({ seqno }) => seqno >= newest);
