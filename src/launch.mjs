@@ -38,6 +38,8 @@ const LOCK_POLL_MS = 250;
 /** How long one attempt to remove a dead holder's lock may take before another may try. */
 const TAKEOVER_MS_MAX = 10_000;
 const PROGRESS_MS = 10_000;
+/** How often a launcher that npm started looks whether npm is still there. */
+const PARENT_POLL_MS = 200;
 
 class LaunchError extends Error {}
 
@@ -358,9 +360,23 @@ async function run(node, args, { cwd, env = {} } = {}) {
     stdio: ['inherit', 'inherit', 'inherit', 'pipe'],
   });
   const stopPassing = passSignals(child);
+  const stopWatching = watchNpm(child);
   const end = await ended(child);
   stopPassing();
+  stopWatching();
   return end;
+}
+
+/** npm and npx end at a signal without passing it on: their end asks the program to stop. */
+function watchNpm(child) {
+  if (process.env.npm_command === undefined) return () => {};
+  const npm = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === npm) return;
+    clearInterval(watch);
+    child.kill('SIGTERM');
+  }, PARENT_POLL_MS);
+  return () => clearInterval(watch);
 }
 
 /** A tool's entry file by its package's `bin`, for the same reason as with Node. */

@@ -80,7 +80,7 @@ async function main(args: readonly string[]): Promise<number> {
       io.err(`concordat ${name}: ${error.message}\n\n${command.usage}`);
       return EXIT.usage;
     }
-    if (!isCoded(error)) throw error;
+    if (!isCoded(error) && !isSystemError(error)) throw error;
     if (rest.includes('--json')) {
       io.out(
         JSON.stringify({ ok: false, error: { code: error.code, message: error.message } }),
@@ -89,6 +89,11 @@ async function main(args: readonly string[]): Promise<number> {
     io.err(`concordat ${name}: ${error.message}`);
     return EXIT.unable;
   }
+}
+
+/** What the operating system refused: its message names the call and the path. */
+function isSystemError(error: unknown): error is Error & { readonly code: string } {
+  return error instanceof Error && 'syscall' in error && 'code' in error;
 }
 
 /** What `node:util`'s parseArgs throws, and our own refusals of option values. */

@@ -9,7 +9,7 @@
 export const ORGANISATIONS = 'public:ccf.gov.concordat.organisations';
 /** Certificate id (64 hex digits) → organisation id (text). */
 export const ORGANISATION_CERTIFICATES = 'public:ccf.gov.concordat.organisation_certificates';
-/** Party key (32 raw bytes) → organisation id (text). */
+/** Party key (base64: keys of governance tables are text) → organisation id (text). */
 export const PARTY_KEYS = 'public:ccf.gov.concordat.party_keys';
 /** Eight zero bytes → JSON `QuorumSettingsRow`. */
 export const QUORUM_SETTINGS = 'public:ccf.gov.concordat.quorum_settings';

@@ -269,8 +269,10 @@ function snapshotLine({
 }
 
 async function show(folder: string, values: Values, io: CommandIo): Promise<number> {
-  const from = seqnoOf('from', values.seqno ?? values.from) ?? 1;
-  const to = seqnoOf('to', values.seqno ?? values.to) ?? Number.POSITIVE_INFINITY;
+  const only = seqnoOf('seqno', values.seqno);
+  const from = only ?? seqnoOf('from', values.from) ?? 1;
+  const to = only ?? seqnoOf('to', values.to) ?? Number.POSITIVE_INFINITY;
+  if (from > to) throw usage(`--from ${from} lies after --to ${to}`);
   const base = sharedOptions(values, io);
   const secrets = await secretsFor(folder, values, base);
   let shown = 0;

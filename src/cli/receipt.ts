@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { bytesOfBase64, bytesOfHex } from '../base/bytes.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { certificateOfPem } from '../crypto/x509.ts';
 import { payloadClaimsDigest, type ReceiptVerdict, verifyReceipt } from '../ledger/receipt.ts';
 import type { Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
@@ -57,7 +58,7 @@ export const command: Command = {
     const verdict = await verifyReceipt(
       receipt,
       {
-        serviceCertificate: (await read(pem)).toString('utf8'),
+        serviceCertificate: await certificateIn(pem),
         ...(claimsDigest === undefined ? {} : { claimsDigest }),
       },
       nodeVerifier,
@@ -68,6 +69,22 @@ export const command: Command = {
     return verdict.ok ? EXIT.good : EXIT.bad;
   },
 };
+
+/** A certificate that cannot be read judges nothing: that is no verdict on the receipt. */
+async function certificateIn(path: string): Promise<string> {
+  const pem = (await read(path)).toString('utf8');
+  try {
+    certificateOfPem(pem);
+  } catch (cause) {
+    throw new CodedError(
+      'BadCertificate',
+      `${path} is no certificate in PEM; --service-certificate takes the service's`,
+      { path },
+      { cause },
+    );
+  }
+  return pem;
+}
 
 function usage(why: string): CodedError {
   return new CodedError('Usage', why);

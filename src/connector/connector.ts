@@ -5,7 +5,7 @@
  */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { CodedError } from '../base/errors.ts';
+import { CodedError, messageOf } from '../base/errors.ts';
 import {
   BODIES_IN_FLIGHT_BYTES_MAX,
   REQUEST_HEADERS_MS_MAX,
@@ -89,7 +89,9 @@ export async function startConnector(
     servers.push(server);
     return server;
   };
+  let closing = false;
   const close = async (): Promise<void> => {
+    closing = true;
     await Promise.all(servers.map(closed));
     pool.close();
   };
@@ -103,7 +105,10 @@ export async function startConnector(
       thirdParty === undefined
         ? undefined
         : await listenOnPort(serve('third-party', false), thirdParty);
-    pool.warmUp().catch((thrown: unknown) => log(`the service is not there yet: ${thrown}`));
+    pool.warmUp().catch((thrown: unknown) => {
+      // Who closes a connector at once cuts its first sessions off; that is nobody's news.
+      if (!closing) log(`the service is not there yet: ${messageOf(thrown)}`);
+    });
     return { socketPath, url, thirdPartyUrl, close };
   } catch (thrown) {
     await close();

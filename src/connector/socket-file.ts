@@ -61,7 +61,16 @@ function listenPrivately(server: Server, path: string): Promise<void> {
 async function makeFolder(folder: string, group: number | undefined): Promise<void> {
   const made = await mkdir(folder, { recursive: true, mode: 0o700 });
   if (made === undefined) {
-    const { mode } = await stat(folder);
+    const { mode, uid } = await stat(folder);
+    const self = process.getuid?.();
+    if (self !== undefined && self !== 0 && uid !== self && uid !== 0) {
+      throw new CodedError(
+        'SocketFolderForeign',
+        `${folder} belongs to user ${uid}, who could put another socket in place of ours: ` +
+          'choose another folder',
+        { folder, uid },
+      );
+    }
     const openToAll = (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
     if (!openToAll) return;
     throw new CodedError(

@@ -2,6 +2,7 @@
  * The local index on LevelDB. Its own lock makes it the guard against two nodes on one folder: the
  * lock is the process's and goes with it, however it ends.
  */
+import { dirname } from 'node:path';
 import { Level } from 'level';
 import type { LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
@@ -15,7 +16,7 @@ export async function openLevelIndex(folder: string): Promise<LocalIndex> {
     if (isLocked(cause)) {
       throw new CodedError(
         'FolderInUse',
-        `another process runs on ${folder}; stop it first, or choose another folder`,
+        `another process runs on ${dirname(folder)}; stop it first, or choose another folder`,
         { folder },
         { cause },
       );

@@ -7,10 +7,10 @@
  */
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import type { ReadyLine } from '../../src/cli/sandbox/ready-line.ts';
-import { ccfPython, runCcf } from '../support/judges.ts';
+import { ccfPython, runCcf, runJudge } from '../support/judges.ts';
 import { PrivateClient } from '../support/private-client.ts';
 import { startSandboxProgram } from '../support/program.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
@@ -129,4 +129,9 @@ async function judge(ledger: string): Promise<void> {
   expect(stderr).toBe('');
   expect(code).toBe(0);
   expect(Number(stdout)).toBeGreaterThan(10);
+  // The command of the README: it also formats every row of the public tables.
+  const reader = join(dirname(ccfPython() ?? ''), 'read_ledger.py');
+  const read = await runJudge(reader, ['--uncommitted', ledger]);
+  expect(read.stdout + read.stderr).not.toContain('Error parsing');
+  expect(read.stdout + read.stderr).toContain(`Verified FULL - ${Number(stdout)} transactions`);
 }

@@ -2,11 +2,22 @@
  * The main job, as a newcomer and as a harness meet it: one command, everything ready, the same
  * data at the next start.
  */
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { generatePartyKey } from '../../src/crypto/party-keys.ts';
+import { systemRandom } from '../../src/crypto/random.ts';
 import { PrivateClient } from '../support/private-client.ts';
 import { runLauncher, runProgram, startSandboxProgram } from '../support/program.ts';
 
@@ -216,3 +227,109 @@ function get(url: string): Promise<string> {
       .end();
   });
 }
+
+describe('found by fresh eyes', () => {
+  const pair = (node: number): Record<string, unknown> => {
+    const { publicKey, privateKey } = generatePartyKey(systemRandom);
+    const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+    return { node, publicKey: text(publicKey), privateKey: text(privateKey) };
+  };
+  const keysFile = (name: string, list: readonly unknown[]): string => {
+    const path = join(folder, name);
+    writeFileSync(path, JSON.stringify(list));
+    return path;
+  };
+
+  it('a party key belongs to one organisation: a second owner would read along', async () => {
+    const shared = pair(1);
+    const path = keysFile('shared-key.json', [shared, { ...shared, node: 2 }]);
+    const data = join(folder, 'shared-key');
+    const { code, stderr } = await runProgram([
+      'sandbox',
+      '--data',
+      data,
+      '--party-keys',
+      path,
+    ]);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/entry 2: publicKey .* was given to organisation 1 before/);
+  });
+
+  it('entries beyond the organisations are ignored, whatever they hold', async () => {
+    const mine = pair(1);
+    const path = keysFile('beyond.json', [mine, { node: 9, publicKey: 'zzz' }]);
+    const data = join(folder, 'beyond');
+    const sandbox = await startSandboxProgram([
+      ...['--data', data, '--organisations', '1', '--party-keys', path],
+    ]);
+    expect(sandbox.ready.organisations[0]?.partyKeys).toEqual([mine.publicKey]);
+    expect(await sandbox.stop()).toBe(0);
+    expect(sandbox.said()).not.toContain('not there yet');
+  });
+
+  it('a refused second start does not touch the settings of the first', async () => {
+    const data = join(folder, 'untouched');
+    const first = await startSandboxProgram(['--data', data]);
+    const before = readFileSync(join(data, 'sandbox.json'), 'utf8');
+    const { code } = await runProgram(['sandbox', '--data', data]);
+    expect(code).toBe(3);
+    expect(readFileSync(join(data, 'sandbox.json'), 'utf8')).toBe(before);
+    await first.stop();
+  });
+
+  it('a folder that cannot be made is said in one line, and in JSON', async () => {
+    const file = join(folder, 'a-file');
+    writeFileSync(file, '');
+    for (const data of [file, join(file, 'x'), '/proc/nope']) {
+      const { code, stdout, stderr } = await runProgram(['sandbox', '--json', '--data', data]);
+      expect(code, stderr).toBe(3);
+      expect(JSON.parse(stdout)).toMatchObject({ ok: false });
+      expect(stderr).not.toContain('    at ');
+    }
+  });
+
+  it('a missing key file is named before anything is written', async () => {
+    const data = join(folder, 'twice');
+    const key = join(data, 'organisations', '1', 'key.pem');
+    const kept = readFileSync(key);
+    rmSync(key);
+    const { code, stderr } = await runProgram(['sandbox', '--data', data]);
+    expect(code).toBe(3);
+    expect(stderr).toContain(`${key} is missing`);
+    writeFileSync(key, kept);
+  });
+
+  it('a socket whose folder is too deep gets a short path that stays the same', async () => {
+    const data = join(folder, 'd'.repeat(60), 'd'.repeat(60));
+    const first = await startSandboxProgram(['--data', data, '--organisations', '1']);
+    const socket = first.ready.organisations[0]?.transactionManager.socket ?? '';
+    expect(Buffer.byteLength(socket)).toBeLessThanOrEqual(107);
+    await first.stop();
+    const second = await startSandboxProgram(['--data', data]);
+    expect(second.ready.organisations[0]?.transactionManager.socket).toBe(socket);
+    await second.stop();
+    rmSync(dirname(socket), { recursive: true });
+  });
+
+  it('npm ends without passing its signal on; the sandbox ends all the same', async () => {
+    const data = join(folder, 'npm');
+    const npm = spawn(
+      'bash',
+      ['-c', `npm start --silent -- --json --data ${data} & echo $!; wait`],
+      {
+        cwd: join(import.meta.dirname, '../..'),
+        stdio: ['ignore', 'pipe', 'ignore'],
+      },
+    );
+    let said = '';
+    await new Promise<void>((resolve) => {
+      npm.stdout.on('data', (chunk: Buffer) => {
+        said += chunk.toString();
+        if (said.includes('"ready":true')) resolve();
+      });
+    });
+    process.kill(Number(said.split('\n')[0]), 'SIGTERM');
+    const again = await startUntilFree(data);
+    await again.stop();
+  });
+});

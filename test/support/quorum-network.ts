@@ -77,7 +77,7 @@ function addOrganisation(
     tx.table(ORGANISATION_CERTIFICATES).put(utf8(caller.id), id);
   }
   for (const { publicKey, privateKey } of keys) {
-    tx.table(PARTY_KEYS).put(Buffer.from(publicKey, 'base64'), id);
+    tx.table(PARTY_KEYS).put(Buffer.from(publicKey), id);
     tx.table(PARTY_PRIVATE_KEYS).put(
       Buffer.from(publicKey, 'base64'),
       Buffer.from(privateKey, 'base64'),

@@ -3,7 +3,7 @@
  * never a claim of the request (transaction-manager.md part 1, decision 4). Every look-up is then
  * made with that organisation's party keys.
  */
-import { equalBytes, textOf, utf8 } from '../../base/bytes.ts';
+import { base64Of, equalBytes, textOf, utf8 } from '../../base/bytes.ts';
 import type { ReadView } from '../../kv/tables.ts';
 import type { AppRequest } from '../interface.ts';
 import {
@@ -61,7 +61,7 @@ export function owns(organisation: Organisation, key: Uint8Array): boolean {
 /** The id of the organisation that owns a party key, or undefined. */
 export function ownerOf(view: ReadView, key: Uint8Array): string | undefined {
   if (key.length !== PARTY_KEY_BYTES) return undefined;
-  const id = view.table(PARTY_KEYS).get(key);
+  const id = view.table(PARTY_KEYS).get(utf8(base64Of(key)));
   return id === undefined ? undefined : textOf(id);
 }
 

@@ -35,13 +35,17 @@ export interface Organisation {
 /** Party keys by organisation number, from `--party-keys FILE`. */
 export type PartyKeysByOrganisation = ReadonlyMap<number, readonly PartyKeyPair[]>;
 
-/** Reads a JSON list of `{node, publicKey, privateKey}`. Throws `BadPartyKeys`. */
-export function readPartyKeys(path: string): PartyKeysByOrganisation {
+/**
+ * Reads a JSON list of `{node, publicKey, privateKey}`; what is for organisations beyond `count` is
+ * ignored. Throws `BadPartyKeys`.
+ */
+export function readPartyKeys(path: string, count: number): PartyKeysByOrganisation {
   const bad = (why: string): CodedError =>
     new CodedError('BadPartyKeys', `${path}: ${why}`, { path });
   const list = readJson(path, bad);
   if (!Array.isArray(list)) throw bad('a list of {node, publicKey, privateKey} is expected');
   const keys = new Map<number, PartyKeyPair[]>();
+  const owners = new Map<string, number>();
   list.forEach((entry: unknown, index) => {
     const place = `entry ${index + 1}`;
     if (typeof entry !== 'object' || entry === null) throw bad(`${place} is not an object`);
@@ -49,6 +53,7 @@ export function readPartyKeys(path: string): PartyKeysByOrganisation {
     if (typeof node !== 'number' || !Number.isInteger(node) || node < 1) {
       throw bad(`${place}: node is ${JSON.stringify(node)}, not an organisation's number`);
     }
+    if (node > count) return;
     const pair = {
       publicKey: keyBytes(publicKey, `${place}: publicKey`, bad),
       privateKey: keyBytes(privateKey, `${place}: privateKey`, bad),
@@ -56,6 +61,12 @@ export function readPartyKeys(path: string): PartyKeysByOrganisation {
     if (!equalBytes(partyKeyOf(pair.privateKey), pair.publicKey)) {
       throw bad(`${place}: publicKey ${String(publicKey)} is not that of its privateKey`);
     }
+    const text = base64Of(pair.publicKey);
+    const owner = owners.get(text);
+    if (owner !== undefined) {
+      throw bad(`${place}: publicKey ${text} was given to organisation ${owner} before`);
+    }
+    owners.set(text, node);
     keys.set(node, [...(keys.get(node) ?? []), pair]);
   });
   return keys;
@@ -107,7 +118,7 @@ export function writeOrganisations(
     transaction.table(ORGANISATIONS).put(id, jsonRow(row));
     transaction.table(ORGANISATION_CERTIFICATES).put(utf8(organisation.userId), id);
     for (const { publicKey, privateKey } of organisation.partyKeys) {
-      transaction.table(PARTY_KEYS).put(publicKey, id);
+      transaction.table(PARTY_KEYS).put(utf8(base64Of(publicKey)), id);
       transaction.table(PARTY_PRIVATE_KEYS).put(publicKey, privateKey);
     }
   }

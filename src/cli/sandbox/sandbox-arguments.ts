@@ -3,7 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
-import { readPartyKeys, readResidents } from './participants.ts';
+import { readResidents } from './participants.ts';
 import type { SandboxOptions } from './sandbox.ts';
 
 /** Where a sandbox lies when nobody says. */
@@ -14,7 +14,8 @@ export const SANDBOX_USAGE = `\
                         a later start goes on there
   --organisations N     as many organisations, each with its transaction manager (default: 3)
   --party-keys FILE     JSON list of {node, publicKey, privateKey}; node is the
-                        organisation's number
+                        organisation's number, its first key is its default, and
+                        those of organisations beyond N are ignored
   --residents FILE      JSON object of residents by organisation: turns multiple private states on
   --durability KIND     fsync (default): acknowledged means on stable storage;
                         os: handed to the operating system
@@ -53,7 +54,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
     options: {
       durability: durabilityOf(values.durability),
       ...(organisations === undefined ? {} : { organisations }),
-      ...(partyKeys === undefined ? {} : { partyKeys: readPartyKeys(partyKeys) }),
+      ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
     },
   };

@@ -2,9 +2,17 @@
  * A sandbox's folder: what was chosen at its first start, and the key material of those who take
  * part. Private keys lie here in the clear, for a sandbox's users to use.
  */
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { CodedError } from '../../base/errors.ts';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
 import { certificateIdOf, selfSignedCertificate } from '../../crypto/certificates.ts';
 import { SigningKey, UnwrappingKey } from '../../crypto/keys.ts';
 
@@ -80,9 +88,57 @@ export function writeSettings(
   folder: SandboxFolder,
   settings: Omit<SandboxSettings, 'version'>,
 ): void {
-  mkdirSync(folder.path, { recursive: true });
+  makeFolder(folder.path);
   const whole: SandboxSettings = { version: SETTINGS_VERSION, ...settings };
-  writeFileSync(folder.settingsPath, `${JSON.stringify(whole, undefined, 2)}\n`);
+  const text = `${JSON.stringify(whole, undefined, 2)}\n`;
+  if (existsSync(folder.settingsPath) && readFileSync(folder.settingsPath, 'utf8') === text)
+    return;
+  // Renamed into place, so that a crash leaves the old settings or the new ones, never a part.
+  const unfinished = `${folder.settingsPath}.unfinished`;
+  writeFileSync(unfinished, text, { flush: true });
+  renameSync(unfinished, folder.settingsPath);
+}
+
+/** Makes a folder and those above it; throws `DataFolder` with the reason if that cannot be. */
+function makeFolder(path: string): void {
+  if (existsSync(path) && statSync(path).isDirectory()) return;
+  try {
+    // One by one: a recursive mkdir never ends in some places where nothing can be made.
+    const parent = dirname(path);
+    if (parent !== path) makeFolder(parent);
+    mkdirSync(path, { mode: 0o700 });
+  } catch (cause) {
+    if (isCoded(cause)) throw cause;
+    throw new CodedError(
+      'DataFolder',
+      `${path} cannot be made a folder (${messageOf(cause)}); choose another --data folder`,
+      { path },
+      { cause },
+    );
+  }
+}
+
+/** Refuses a sandbox whose key files are not all there, before anything is opened or written. */
+export function mustHaveKeys(folder: SandboxFolder, organisations: number): void {
+  // Before the service is opened for the first time there need not be any.
+  if (!existsSync(folder.serviceCertificate)) return;
+  const files = [
+    folder.member(1).certificate,
+    folder.member(1).key,
+    folder.member(1).encryptionKey,
+  ];
+  for (let number = 1; number <= organisations; number += 1) {
+    const { certificate, key } = folder.organisation(number);
+    files.push(certificate, key);
+  }
+  const missing = files.find((file) => !existsSync(file));
+  if (missing === undefined) return;
+  throw new CodedError(
+    'KeyMissing',
+    `${missing} is missing: restore it, or begin anew in another --data folder. Nothing was ` +
+      'changed',
+    { path: missing },
+  );
 }
 
 /** An organisation's certificate, made with its key on first use. */
@@ -140,8 +196,9 @@ function writePrivate(path: string, text: string): void {
 function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedError {
   return new CodedError(
     'NoSandbox',
-    `${folder.settingsPath} is not the settings of a sandbox (${why}); ` +
-      'choose another --data folder',
+    `${folder.settingsPath} is not the settings of a sandbox (${why}). If the rest of the ` +
+      'folder is whole, {"version":1,"organisations":N,"members":1,"ports":{}} with the right N restores ' +
+      'it; or choose another --data folder',
     { path: folder.settingsPath },
     cause === undefined ? {} : { cause },
   );

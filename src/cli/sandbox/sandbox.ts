@@ -2,16 +2,17 @@
  * The sandbox: a whole network on one machine. This is its composition root.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { tmpdir, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createLogApplication } from '../../apps/log/application.ts';
 import type { ResidentRow } from '../../apps/organisations.ts';
 import { createQuorumApplication } from '../../apps/quorum/application.ts';
-import { base64Of } from '../../base/bytes.ts';
+import { base64Of, hexOf, utf8 } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../base/limits.ts';
 import { VERSION } from '../../base/version.ts';
 import { type Connector, startConnector } from '../../connector/connector.ts';
+import { sha256 } from '../../crypto/hash.ts';
 import { systemRandom } from '../../crypto/random.ts';
 import { durableDisk } from '../../node/durable-disk.ts';
 import { NODE_DEFAULTS, type NodeLog, type NodeOptions } from '../../node/node-options.ts';
@@ -24,12 +25,14 @@ import {
   type Organisation,
   organisationRow,
   type PartyKeysByOrganisation,
+  readPartyKeys,
   writeOrganisations,
 } from './participants.ts';
 import { HeldPorts, LOOPBACK } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import {
   memberIdentity,
+  mustHaveKeys,
   organisationIdentity,
   readSettings,
   type SandboxFolder,
@@ -42,11 +45,14 @@ const ORGANISATIONS_MAX = 64;
 const MEMBERS = 1;
 const RECOVERY_THRESHOLD = 1;
 
+const NO_KEYS: PartyKeysByOrganisation = new Map();
+
 export interface SandboxOptions {
   readonly data: string;
   /** As many as at the first start when absent. */
   readonly organisations?: number;
-  readonly partyKeys?: PartyKeysByOrganisation;
+  /** A file of party keys; organisations it does not name get new ones. */
+  readonly partyKeysFile?: string;
   /** Their presence turns multiple private states on. */
   readonly residents?: ReadonlyMap<number, readonly ResidentRow[]>;
   readonly durability: NodeOptions['durability'];
@@ -73,14 +79,18 @@ export async function startSandbox(
   const folder = sandboxFolder(resolve(options.data));
   const settings = readSettings(folder);
   const count = organisationCount(options, settings?.organisations, folder);
+  const partyKeys =
+    options.partyKeysFile === undefined ? NO_KEYS : readPartyKeys(options.partyKeysFile, count);
+  if (settings !== undefined) mustHaveKeys(folder, count);
   const ports = await HeldPorts.choose({ ...preferredPorts(count), ...settings?.ports });
   const started: { stop(): Promise<void> }[] = [{ stop: () => ports.releaseAll() }];
   const stop = async (): Promise<void> => {
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
-    writeSettings(folder, { organisations: count, members: MEMBERS, ports: ports.all() });
-    log.info('making certificates');
+    const chosen = { organisations: count, members: MEMBERS, ports: ports.all() };
+    // A known folder may be another process's: its settings change only once it is ours.
+    if (settings === undefined) writeSettings(folder, chosen);
     const nowMs = realClock.nowMs();
     const members = await membersOf(folder, nowMs);
     const { node, isNew } = await startNode(
@@ -96,11 +106,11 @@ export async function startSandbox(
     );
     started.push({ stop: () => node.stop() });
     if (isNew) {
-      log.info('opening the service');
-      const organisations = await newOrganisations(options, folder, count, nowMs);
+      log.info('making certificates and opening the service');
+      const organisations = await newOrganisations(options, partyKeys, folder, count, nowMs);
       await openSandboxService(node, organisations, members, options.residents !== undefined);
     } else {
-      mustBeTheSame(options, node, folder);
+      mustBeTheSame(partyKeys, options.residents, node, folder, count);
     }
     writeFileSync(folder.serviceCertificate, node.serviceCertificatePem);
     await ports.release('node1');
@@ -117,6 +127,7 @@ export async function startSandbox(
       connectors.push(connector);
       started.push({ stop: () => connector.close() });
     }
+    writeSettings(folder, chosen);
     return { ready: readyLine(folder, node, ports, connectors), isNew, stop };
   } catch (error) {
     await stop();
@@ -137,14 +148,15 @@ async function membersOf(
 
 /** Keys and residents are given at the first start; later ones may only repeat them. */
 function mustBeTheSame(
-  { partyKeys, residents }: SandboxOptions,
+  partyKeys: PartyKeysByOrganisation,
+  residents: SandboxOptions['residents'],
   node: RunningNode,
   folder: SandboxFolder,
+  count: number,
 ): void {
-  const { organisations = ORGANISATIONS_DEFAULT } = readSettings(folder) ?? {};
-  for (let number = 1; number <= organisations; number += 1) {
+  for (let number = 1; number <= count; number += 1) {
     const row = organisationRow(node.current(), number);
-    const given = partyKeys?.get(number)?.map((pair) => base64Of(pair.publicKey));
+    const given = partyKeys.get(number)?.map((pair) => base64Of(pair.publicKey));
     const other =
       given !== undefined && given.join() !== row.party_keys.join()
         ? '--party-keys'
@@ -212,6 +224,7 @@ function nodeOptions(
 
 async function newOrganisations(
   options: SandboxOptions,
+  partyKeys: PartyKeysByOrganisation,
   folder: SandboxFolder,
   count: number,
   nowMs: number,
@@ -222,7 +235,7 @@ async function newOrganisations(
       number,
       name: `Organisation ${number}`,
       ...(await organisationIdentity(folder, number, nowMs)),
-      partyKeys: options.partyKeys?.get(number) ?? newPartyKeys(),
+      partyKeys: partyKeys.get(number) ?? newPartyKeys(),
       residents: options.residents?.get(number) ?? [],
     });
   }
@@ -258,7 +271,7 @@ async function connect(
         certificate: readFileSync(files.certificate, 'utf8'),
         key: readFileSync(files.key, 'utf8'),
       },
-      socket: { path: socketPath(folder, number) },
+      socket: { path: socketPath(folder.organisation(number).folder) },
       http: { port: await ports.release(`transactionManager${number}`) },
       thirdParty: { port: await ports.release(`thirdParty${number}`) },
     },
@@ -266,11 +279,15 @@ async function connect(
   );
 }
 
-/** Beside the organisation's keys, or somewhere short when that is too long for a socket's path. */
-function socketPath(folder: SandboxFolder, number: number): string {
-  const path = join(folder.organisation(number).folder, 'tm.ipc');
+/**
+ * Beside the organisation's keys; where that is too long for a socket's path, in a folder of this
+ * user's whose short name is the same at every start.
+ */
+function socketPath(organisationFolder: string): string {
+  const path = join(organisationFolder, 'tm.ipc');
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX) return path;
-  return join(tmpdir(), `concordat-${process.pid}-${number}`, 'tm.ipc');
+  const name = hexOf(sha256(utf8(organisationFolder))).slice(0, 16);
+  return join(tmpdir(), `concordat-${userInfo().uid}-${name}`, 'tm.ipc');
 }
 
 function readyLine(

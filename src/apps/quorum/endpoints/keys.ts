@@ -1,5 +1,5 @@
 /** The third party's `/keys` and `/partyinfo/keys` (transaction-manager.md §D). */
-import { base64Of } from '../../../base/bytes.ts';
+import { base64Of, textOf, utf8 } from '../../../base/bytes.ts';
 import { PAGE_ROWS_MAX } from '../../../base/limits.ts';
 import type { ReadView } from '../../../kv/tables.ts';
 import { type AppResponse, answer } from '../../interface.ts';
@@ -17,7 +17,7 @@ export const keyRoutes: readonly Route[] = [
     summary: "The party keys of the caller's organisation",
     handle: (request, view) => {
       requireAcceptable(request, JSON_TYPE);
-      return answer(listOf(callerOf(request, view).keys));
+      return answer(listOf(callerOf(request, view).keys.map(base64Of)));
     },
   },
   {
@@ -33,20 +33,21 @@ export const keyRoutes: readonly Route[] = [
   },
 ];
 
-function listOf(keys: readonly Uint8Array[]): AppResponse {
-  return json(200, JSON_TYPE, { keys: keys.map((key) => ({ key: base64Of(key) })) });
+function listOf(keys: readonly string[]): AppResponse {
+  return json(200, JSON_TYPE, { keys: keys.map((key) => ({ key })) });
 }
 
-function allPartyKeys(view: ReadView): readonly Uint8Array[] {
+/** All party keys that the service knows, in base64. */
+function allPartyKeys(view: ReadView): readonly string[] {
   const table = view.table(PARTY_KEYS);
-  const keys: Uint8Array[] = [];
+  const keys: string[] = [];
   for (;;) {
-    const after = keys.at(-1);
+    const last = keys.at(-1);
     const page = table.page({
       limit: PAGE_ROWS_MAX,
-      ...(after === undefined ? {} : { after }),
+      ...(last === undefined ? {} : { after: utf8(last) }),
     });
-    for (const { key } of page) keys.push(key);
+    for (const { key } of page) keys.push(textOf(key));
     if (page.length < PAGE_ROWS_MAX) return keys;
   }
 }
