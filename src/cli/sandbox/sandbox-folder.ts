@@ -197,8 +197,8 @@ function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedErro
   return new CodedError(
     'NoSandbox',
     `${folder.settingsPath} is not the settings of a sandbox (${why}). If the rest of the ` +
-      'folder is whole, {"version":1,"organisations":N,"members":1,"ports":{}} with the right N restores ' +
-      'it; or choose another --data folder',
+      'folder is whole, {"version":1,"organisations":N,"members":1,"ports":{}} with the right N ' +
+      'restores it; or choose another --data folder',
     { path: folder.settingsPath },
     cause === undefined ? {} : { cause },
   );
