@@ -70,13 +70,6 @@ export function bytesOfBase64(text: string): Uint8Array | undefined {
   return undefined;
 }
 
-/** Bytes of unpadded base64url (RFC 4648 §5), or undefined. */
-export function bytesOfBase64Url(text: string): Uint8Array | undefined {
-  if (!/^[A-Za-z0-9_-]*$/.test(text)) return undefined;
-  const bytes = Buffer.from(text, 'base64url');
-  return bytes.toString('base64url') === text ? bytes : undefined;
-}
-
 /**
  * The text with one UTF-16 unit per byte. Such texts compare and hash like the bytes they stand
  * for, which makes them the keys of in-memory tables.

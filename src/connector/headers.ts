@@ -3,6 +3,7 @@
  * those by which somebody would speak for the organisation, or as the connector itself, are
  * dropped.
  */
+import { IDENTITY_HEADERS } from '../base/identity-headers.ts';
 
 /** End with each connection, or are written anew for the next one. */
 const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -21,24 +22,8 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'date',
 ]);
 
-/** Names under which proxies customarily pass a caller's certificate or identity on. */
-const IDENTITY: ReadonlySet<string> = new Set([
-  'authorization',
-  'cookie',
-  'x-forwarded-client-cert',
-  'x-forwarded-user',
-  'x-forwarded-tls-client-cert',
-  'x-client-cert',
-  'x-client-certificate',
-  'x-ssl-cert',
-  'x-ssl-client-cert',
-  'ssl-client-cert',
-  'client-cert',
-  'client-cert-chain',
-  'x-arr-clientcert',
-  'x-ms-client-principal',
-  'x-ms-client-principal-id',
-]);
+/** What could be taken for who is asking. */
+const IDENTITY: ReadonlySet<string> = new Set(['authorization', 'cookie', ...IDENTITY_HEADERS]);
 
 const OWN_PREFIX = 'x-concordat-';
 

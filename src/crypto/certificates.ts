@@ -4,13 +4,7 @@
  * path validation with a strict profile accept the chain.
  */
 import 'reflect-metadata';
-import {
-  createPrivateKey,
-  createPublicKey,
-  randomBytes,
-  webcrypto,
-  X509Certificate,
-} from 'node:crypto';
+import { createPublicKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { hexOf } from '../base/bytes.ts';
 import type { CertificateId } from '../base/ids.ts';
@@ -182,9 +176,4 @@ async function publicKeyOf(key: SigningKey): Promise<CryptoKey> {
 
 function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString('pem').trim()}\n`;
-}
-
-/** A private key (PEM) as a signing key's PKCS #8 bytes. */
-export function pkcs8OfPem(pem: string): Uint8Array {
-  return createPrivateKey(pem).export({ type: 'pkcs8', format: 'der' });
 }

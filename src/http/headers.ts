@@ -4,6 +4,7 @@
  * One pass per request finds all that the front door itself needs. Headers by which a proxy would
  * vouch for a caller are not shown to anyone: who asks is decided by TLS alone (design decision 6).
  */
+import { IDENTITY_HEADERS } from '../base/identity-headers.ts';
 import { REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_COUNT_MAX } from '../base/limits.ts';
 
 /** Headers of ours that a client may send; all others of our prefix are dropped. */
@@ -14,22 +15,7 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
   'x-concordat-request-id',
 ]);
 
-/** Names under which proxies customarily pass a caller's certificate or identity on. */
-const IDENTITY_HEADERS: ReadonlySet<string> = new Set([
-  'x-forwarded-client-cert',
-  'x-forwarded-user',
-  'x-forwarded-tls-client-cert',
-  'x-client-cert',
-  'x-client-certificate',
-  'x-ssl-cert',
-  'x-ssl-client-cert',
-  'ssl-client-cert',
-  'client-cert',
-  'client-cert-chain',
-  'x-arr-clientcert',
-  'x-ms-client-principal',
-  'x-ms-client-principal-id',
-]);
+const IDENTITY: ReadonlySet<string> = new Set(IDENTITY_HEADERS);
 
 const OWN_PREFIX = 'x-concordat-';
 
@@ -85,7 +71,7 @@ const SIZE_ALLOWED = `(max size allowed: ${REQUEST_HEADER_BYTES_MAX})`;
 
 /** First value of a header that may be shown; `name` is lowercase. */
 export function headerValue(raw: readonly string[], name: string): string | undefined {
-  if (IDENTITY_HEADERS.has(name)) return undefined;
+  if (IDENTITY.has(name)) return undefined;
   if (name.startsWith(OWN_PREFIX) && !OWN_HEADERS.has(name)) return undefined;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const candidate = raw[at];

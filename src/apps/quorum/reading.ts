@@ -1,9 +1,3 @@
-/**
- * What a party sees of a payload. A sender sees all of it; a recipient sees itself, and of the
- * affected transactions those it knows: exactly what Tessera would have pushed to its node
- * (transaction-manager.md §B).
- */
-import { equalBytes } from '../../base/bytes.ts';
 import type { FoundPayload } from './lookup.ts';
 import { type Organisation, owns } from './organisation.ts';
 import { isParty, keysOf } from './parties.ts';
@@ -43,9 +37,4 @@ export function affectedKnown(
         recipients.some((key, index) => knownTo[index] === true && owns(caller, key)),
       );
   return known.map(({ hash }) => hash);
-}
-
-/** Whether a payload can be opened with this key of the organisation. */
-export function opensWith({ row }: FoundPayload, key: Uint8Array): boolean {
-  return [...keysOf(row.label)].some((party) => equalBytes(party, key));
 }

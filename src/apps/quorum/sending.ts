@@ -40,7 +40,7 @@ import {
   type Metadata,
 } from './rules.ts';
 import { PAYLOADS } from './tables.ts';
-import { refuseAbsent, refuseWith } from './wire/answers.ts';
+import { locationOf, refuseAbsent, refuseWith } from './wire/answers.ts';
 
 /** What a client asks to be sent, read but not yet checked against the state. */
 export interface Order extends Metadata {
@@ -199,7 +199,7 @@ export function sentAnswer(
   sent: Pick<Dispatch, 'key' | 'managed'> & { readonly sender: Uint8Array },
 ): AppResponse {
   const key = sent.key.toString('base64');
-  const location = `/transaction/${encodeURIComponent(key)}`;
+  const location = locationOf(key);
   if (type === 'text/plain') {
     return { status, headers: { 'content-type': type, location }, body: key };
   }
