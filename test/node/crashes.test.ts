@@ -16,6 +16,8 @@ import type { CrashKind, Lies } from '../support/crashing-disk.ts';
 import type { World } from '../support/node-rig.ts';
 
 const isLong = process.env.CONCORDAT_LONG === '1';
+/** Thousands of restarts in the long form; the short one takes seconds. */
+const LONG_MS_MAX = isLong ? 1_200_000 : 60_000;
 /** A service whose node was stopped; one whose node just ceased: no checkpoint, an open chunk. */
 let stopped: World;
 let ceased: World;
@@ -62,39 +64,43 @@ test('a first start that crashes begins anew, or continues if anybody was told o
   expect(verdicts.failures).toEqual([]);
 });
 
-test('a restart that itself crashes while it repairs loses nothing either', async () => {
-  // What the first crash leaves: a torn batch, a chunk without table, one without its word, one
-  // without its final name.
-  const left: { world: World; told: readonly number[]; what: string }[] = [];
-  const kinds: readonly CrashKind[] = ['kept', 'lost', 'torn-half', 'torn-last', 'zeros'];
-  for (const kind of isLong ? kinds : kinds.slice(2, 3)) {
-    await enumerateCrashes({
-      life: laterLife(stopped),
-      kinds: [kind],
-      offset: 5,
-      stride: isLong ? 1 : 2,
-      onCrashed: (world, { acknowledged }, { kind: done, path }) => {
-        if (path.includes('/ledger')) {
-          left.push({ world, told: [...acknowledged], what: `${done} ${path}` });
-        }
-      },
-    });
-  }
-  expect(new Set(left.map(({ what }) => what)).size).toBeGreaterThan(isLong ? 12 : 3);
-  let crashes = 0;
-  for (const { world, told, what } of left) {
-    const verdicts = await enumerateCrashes({
-      life: restartOn(world),
-      told,
-      kinds: ['lost', 'kept'],
-      stride: isLong ? 1 : 5,
-      offset: isLong ? 0 : crashes % 5,
-    });
-    crashes += verdicts.crashes;
-    expect(verdicts.failures, `after ${what}`).toEqual([]);
-  }
-  console.log(`${left.length} crashed folders, ${crashes} crashes while they were repaired`);
-});
+test(
+  'a restart that itself crashes while it repairs loses nothing either',
+  async () => {
+    // What the first crash leaves: a torn batch, a chunk without table, one without its word, one
+    // without its final name.
+    const left: { world: World; told: readonly number[]; what: string }[] = [];
+    const kinds: readonly CrashKind[] = ['kept', 'lost', 'torn-half', 'torn-last', 'zeros'];
+    for (const kind of isLong ? kinds : kinds.slice(2, 3)) {
+      await enumerateCrashes({
+        life: laterLife(stopped),
+        kinds: [kind],
+        offset: 5,
+        stride: isLong ? 1 : 2,
+        onCrashed: (world, { acknowledged }, { kind: done, path }) => {
+          if (path.includes('/ledger')) {
+            left.push({ world, told: [...acknowledged], what: `${done} ${path}` });
+          }
+        },
+      });
+    }
+    expect(new Set(left.map(({ what }) => what)).size).toBeGreaterThan(isLong ? 12 : 3);
+    let crashes = 0;
+    for (const { world, told, what } of left) {
+      const verdicts = await enumerateCrashes({
+        life: restartOn(world),
+        told,
+        kinds: ['lost', 'kept'],
+        stride: isLong ? 1 : 5,
+        offset: isLong ? 0 : crashes % 5,
+      });
+      crashes += verdicts.crashes;
+      expect(verdicts.failures, `after ${what}`).toEqual([]);
+    }
+    console.log(`${left.length} crashed folders, ${crashes} crashes while they were repaired`);
+  },
+  LONG_MS_MAX,
+);
 
 test.each<[string, CrashKind, Lies]>([
   ['entries are acknowledged before they are synced', 'lost', { sync: true }],
