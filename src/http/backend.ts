@@ -12,8 +12,7 @@ import type {
 } from '../apps/interface.ts';
 import type { Seqno, TxId, View } from '../base/ids.ts';
 import type { ReadView } from '../kv/tables.ts';
-
-export type TxStatus = 'Unknown' | 'Pending' | 'Committed' | 'Invalid';
+import type { TxStatus } from '../ledger/view-history.ts';
 
 /** How one request wants to be run, from its headers (http-api.md, top; design decision 9). */
 export interface RunOptions {

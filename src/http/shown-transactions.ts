@@ -6,7 +6,7 @@
  * therefore enough, and a committed one can never become Invalid and needs no watching.
  */
 import type { TxId } from '../base/ids.ts';
-import type { TxStatus } from './backend.ts';
+import type { TxStatus } from '../ledger/view-history.ts';
 
 export class ShownTransactions {
   #latest: TxId | undefined;

@@ -30,11 +30,11 @@ import type {
   NodeFiles,
   RunOptions,
   RunResult,
-  TxStatus,
 } from '../../src/http/backend.ts';
 import { Store } from '../../src/kv/store.ts';
 import type { ReadView } from '../../src/kv/tables.ts';
 import { StoreTransaction } from '../../src/kv/transaction.ts';
+import type { TxStatus } from '../../src/ledger/view-history.ts';
 
 export interface DoubleOptions {
   readonly userCertificates?: readonly string[];
