@@ -11,8 +11,13 @@ export interface Clock {
   nowMs(): number;
 }
 
-/** One-shot timers. */
+/** One-shot timers, and the time by which they run. */
 export interface Timers {
+  /**
+   * Milliseconds since some fixed moment, for measuring how long something took: it never goes
+   * back, whatever is done to the clock on the wall.
+   */
+  elapsedMs(): number;
   /** Calls `action` once after `delayMs`; the returned function cancels it. */
   after(delayMs: number, action: () => void): () => void;
   /** Calls `action` once what has already arrived in this turn of the event loop was handled. */

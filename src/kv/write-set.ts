@@ -32,6 +32,14 @@ export function tableCategory(name: string): TableCategory {
   return 'reserved';
 }
 
+/** The same writes with values of their own, so that they keep no larger buffer in memory. */
+export function detachedWrites(map: MapWrites): MapWrites {
+  const writes = new Map<string, Uint8Array>();
+  for (const [key, value] of map.writes)
+    writes.set(key, Uint8Array.prototype.slice.call(value));
+  return { name: map.name, writes, removes: map.removes };
+}
+
 /** Name length, read version, read count, write count, remove count. */
 const MAP_FIXED_BYTES = 5 * 8;
 const NO_ROWS = (map: MapWrites): boolean => map.writes.size === 0 && map.removes.size === 0;

@@ -44,6 +44,11 @@ export class SecretHistory {
     return this.#findAt(seqno);
   }
 
+  /** From where on the newest applies; 0 when there is none. */
+  get latestFrom(): number {
+    return this.#secrets.at(-1)?.from ?? 0;
+  }
+
   get latest(): DatedSecret {
     const last = this.#secrets.at(-1);
     invariant(last !== undefined, 'there is a ledger secret');

@@ -6,6 +6,7 @@ import type { Clock, Timers } from '../base/environment.ts';
 export const realClock: Clock = { nowMs: () => Date.now() };
 
 export const realTimers: Timers = {
+  elapsedMs: () => performance.now(),
   after(delayMs, action) {
     const timer = setTimeout(action, delayMs);
     return () => clearTimeout(timer);

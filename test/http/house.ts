@@ -27,6 +27,7 @@ export interface House {
 }
 
 export const realTimers: Timers = {
+  elapsedMs: () => performance.now(),
   after(delayMs, action) {
     const timer = setTimeout(action, delayMs);
     return () => clearTimeout(timer);

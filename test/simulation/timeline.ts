@@ -19,6 +19,10 @@ export class Timeline implements Timers, Clock {
     return this.#nowMs;
   }
 
+  elapsedMs(): number {
+    return this.#nowMs;
+  }
+
   after(delayMs: number, action: () => void): () => void {
     const event = {
       atMs: this.#nowMs + Math.max(0, delayMs),

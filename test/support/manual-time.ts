@@ -19,6 +19,10 @@ export class ManualTime implements Clock, Timers {
     return this.#nowMs;
   }
 
+  elapsedMs(): number {
+    return this.#nowMs;
+  }
+
   after(delayMs: number, action: () => void): () => void {
     const waiting = { atMs: this.#nowMs + delayMs, action };
     this.#waiting.push(waiting);

@@ -1,0 +1,78 @@
+/**
+ * The vote record on disk: the newest view this node took part in, whom it voted for there, and
+ * which of its lives that was. Its loss or its age is survived: a restart trusts the quorum, not the
+ * disk (design decision 11).
+ */
+import type { Disk } from '../../base/environment.ts';
+import { isCoded } from '../../base/errors.ts';
+import { type NodeId, type View, viewOf } from '../../base/ids.ts';
+import type { VoteRecord } from '../../consensus/outputs.ts';
+import { writeDurably } from '../durable-disk.ts';
+
+const NAME = 'vote.json';
+
+export interface Life {
+  readonly record: VoteRecord | undefined;
+  /** Larger than any before it that this disk knows of. */
+  readonly incarnation: number;
+}
+
+export class VoteRecordFile {
+  readonly #disk: Disk;
+  readonly #folder: string;
+  #incarnation = 0;
+
+  constructor(disk: Disk, folder: string) {
+    this.#disk = disk;
+    this.#folder = folder;
+  }
+
+  /** Begins another life; `nowMs` sets it apart from those that a lost file would not show. */
+  async begin(nowMs: number): Promise<Life> {
+    const known = await this.#read();
+    this.#incarnation = Math.max(nowMs, (known?.incarnation ?? 0) + 1);
+    const { incarnation } = this;
+    const record = known?.record;
+    await this.write(record ?? { view: viewOf(0) });
+    return { record, incarnation };
+  }
+
+  get incarnation(): number {
+    return this.#incarnation;
+  }
+
+  /** On stable storage when it resolves. */
+  async write({ view, votedFor }: VoteRecord): Promise<void> {
+    const text = JSON.stringify({ view, votedFor, incarnation: this.#incarnation });
+    await writeDurably(this.#disk, this.#folder, NAME, Buffer.from(text));
+  }
+
+  async #read(): Promise<Life | undefined> {
+    const path = `${this.#folder}/${NAME}`;
+    if (!(await this.#disk.exists(path))) return undefined;
+    const file = await this.#disk.open(path, 'read');
+    try {
+      const text = Buffer.from(await file.read(0, await file.size())).toString();
+      return lifeOf(JSON.parse(text));
+    } catch (error) {
+      // What cannot be read counts as lost.
+      if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
+      if (isCoded(error)) return undefined;
+      throw error;
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+function lifeOf(value: unknown): Life | undefined {
+  const field = (name: string): unknown =>
+    typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
+  const incarnation = field('incarnation');
+  const votedFor = field('votedFor');
+  if (!Number.isSafeInteger(incarnation)) return undefined;
+  const view: View = viewOf(Number(field('view')));
+  const record =
+    typeof votedFor === 'string' ? { view, votedFor: votedFor as NodeId } : { view };
+  return { record, incarnation: incarnation as number };
+}
