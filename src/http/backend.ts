@@ -30,12 +30,54 @@ export interface RunResult {
   readonly txId?: TxId;
 }
 
+/** One header of a request or an answer that travels between nodes. */
+export interface ForwardedHeader {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** A client's request on its way to the primary (design decision 6). */
+export interface ForwardedRequest {
+  /** The client's certificate (DER), if it showed one: the primary looks its owner up again. */
+  readonly callerCertificate?: Uint8Array;
+  /** Name of the interface by which it came in. */
+  readonly interfaceName: string;
+  readonly verb: string;
+  /** Path and query, as they came. */
+  readonly target: string;
+  /** Without those that speak of the connection, and without those that vouch for a caller. */
+  readonly headers: readonly ForwardedHeader[];
+  readonly body: Uint8Array;
+}
+
+/** The primary's answer, errors included. */
+export interface ForwardedAnswer {
+  readonly status: number;
+  readonly headers: readonly ForwardedHeader[];
+  readonly body: Uint8Array;
+  /** Its own for a write, the last it could observe for a read; absent if the client sees none. */
+  readonly txId?: TxId;
+}
+
+/**
+ * A `CodedError` by which `run` or `forward` rejects says by `fields.retryable` that nothing was
+ * done and that it may be different a moment later: no leader is known, an election is under way,
+ * the one believed to be primary was not. The front door then holds the request and tries again.
+ */
 export interface Backend {
   /**
    * Runs one endpoint to its answer. Rejects with a `CodedError` whose `fields.status` is the HTTP
    * status when the service cannot (503 `TooManyPendingTransactions`, 500 `TransactionInvalid`, …).
    */
   run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult>;
+  /** Whether writes are executed here: always, on a service of one node. */
+  isPrimary(): boolean;
+  /**
+   * Has the primary execute a request, or rejects with a `CodedError` whose `fields.status` is 503;
+   * `fields.retryable` only if no node has begun to execute it. After `timeoutMs` nobody waits for
+   * the answer any more.
+   */
+  forward(request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer>;
   /** Whether the application frontend is open (service status Open). */
   applicationOpen(): boolean;
   /** The newest state, for authentication and built-in endpoints. */
@@ -66,7 +108,12 @@ export interface NodeFacts {
   readonly nodeId: string;
   readonly state: 'Initialized' | 'Pending' | 'PartOfNetwork';
   readonly view: View;
+  readonly role: 'leader' | 'follower' | 'candidate' | 'retired';
   readonly primaryId: string | undefined;
+  /** Every configuration in effect, oldest first. */
+  readonly configurations: readonly Configuration[];
+  /** On a leader: what each other node last acknowledged. */
+  readonly acks: ReadonlyMap<string, Acknowledgement>;
   readonly lastSignedSeqno: Seqno;
   readonly startupSeqno: Seqno;
   /** Set once a stop was asked for: readiness turns to 503 while requests in flight end. */
@@ -77,4 +124,16 @@ export interface NodeFacts {
   readonly version: string;
   /** Insecure or not, said wherever it shows. */
   readonly platform: 'virtual' | 'snp';
+}
+
+/** The nodes that take part from one entry on. */
+export interface Configuration {
+  readonly seqno: Seqno;
+  readonly nodeIds: readonly string[];
+}
+
+export interface Acknowledgement {
+  readonly seqno: Seqno;
+  /** Milliseconds since it was last heard. */
+  readonly lastReceivedMs: number;
 }

@@ -5,7 +5,7 @@ import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface
 import { InvariantError, invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
-import { messageOf } from '../base/errors.ts';
+import { CodedError, messageOf } from '../base/errors.ts';
 import { type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
 import { systemRandom } from '../crypto/random.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
@@ -206,6 +206,16 @@ export class RunningNode implements Backend {
     return this.#runner.run(endpoint, request, options);
   }
 
+  /** A service of one node. */
+  isPrimary(): boolean {
+    return true;
+  }
+
+  forward(): Promise<never> {
+    const message = 'this node is the primary: it has nobody to forward a request to';
+    return Promise.reject(new CodedError('InternalError', message, { status: 503 }));
+  }
+
   applicationOpen(): boolean {
     return this.#serviceStatus() === 'Open';
   }
@@ -238,7 +248,10 @@ export class RunningNode implements Backend {
       nodeId: this.nodeId,
       state: 'PartOfNetwork',
       view: ledger.view,
+      role: 'leader',
       primaryId: this.nodeId,
+      configurations: [{ seqno: seqnoOf(1), nodeIds: [this.nodeId] }],
+      acks: new Map(),
       lastSignedSeqno: seqnoOf(ledger.leaves.lastSignature),
       startupSeqno: ledger.startupSeqno,
       stopNotice: this.#stopNotice,

@@ -153,6 +153,15 @@ export class ServiceDouble implements Backend {
     this.commit();
   }
 
+  isPrimary(): boolean {
+    return this.role === 'primary';
+  }
+
+  forward(): Promise<never> {
+    const message = 'this double knows no other';
+    return Promise.reject(new CodedError('InternalError', message, { status: 503 }));
+  }
+
   applicationOpen(): boolean {
     return this.open;
   }
@@ -205,6 +214,9 @@ export class ServiceDouble implements Backend {
       nodeId: this.nodeId,
       state: this.state,
       view: this.#view,
+      role: this.role === 'primary' ? 'leader' : 'follower',
+      configurations: [{ seqno: seqnoOf(1), nodeIds: [this.nodeId] }],
+      acks: new Map(),
       primaryId: this.role === 'primary' ? this.nodeId : 'ff'.repeat(32),
       lastSignedSeqno: this.#store.committed,
       startupSeqno: seqnoOf(0),
