@@ -1,6 +1,8 @@
 // Chance from a seed: the only source of randomness in a simulation (sfc32, public domain).
 
-export class Chance {
+import type { Random } from '../../src/base/environment.ts';
+
+export class Chance implements Random {
   #a: number;
   #b: number;
   #c: number;
@@ -37,6 +39,12 @@ export class Chance {
     const value = values[this.below(values.length)];
     if (value === undefined) throw new RangeError('nothing to pick from');
     return value;
+  }
+
+  bytes(count: number): Uint8Array {
+    const bytes = Buffer.alloc(count);
+    for (let at = 0; at < count; at += 1) bytes[at] = this.#word() >>> 24;
+    return bytes;
   }
 
   shuffled<Value>(values: readonly Value[]): Value[] {
