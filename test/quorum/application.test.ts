@@ -67,6 +67,8 @@ describe('errors beside the endpoints', () => {
     expect(response?.status).toBe(shown);
     expect(response?.body).toBe(sentence);
     expect(response?.headers?.['content-type']).toBe('text/plain');
+    // By which the connector tells what may be sent again from what may not.
+    expect(response?.headers?.['x-concordat-error']).toBe(code);
   });
 });
 

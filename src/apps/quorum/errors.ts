@@ -1,7 +1,9 @@
 /**
  * Errors that arise before or beside the endpoints, in Tessera's words: a plain sentence under the
- * right status (transaction-manager.md part 1, decision 2).
+ * right status (transaction-manager.md part 1, decision 2). The code goes along in a header: the
+ * connector decides by it what may be sent again, and shows it to nobody.
  */
+import { ERROR_CODE_HEADER } from '../../base/own-headers.ts';
 import type { AppResponse, RequestError } from '../interface.ts';
 
 const SENTENCES: Readonly<Record<number, string>> = {
@@ -17,9 +19,11 @@ const SENTENCES: Readonly<Record<number, string>> = {
 export function renderError(error: RequestError): AppResponse {
   // A frontend that is not open yet is 404 in CCF; here 404 would say that the caller is no party.
   if (error.code === 'FrontendNotOpen') {
-    return plain(503, 'the service is not open yet, ask again', { 'retry-after': '1' });
+    const headers = { [ERROR_CODE_HEADER]: error.code, 'retry-after': '1' };
+    return plain(503, 'the service is not open yet, ask again', headers);
   }
-  return plain(error.status, SENTENCES[error.status] ?? error.message, error.headers);
+  const headers = { ...error.headers, [ERROR_CODE_HEADER]: error.code };
+  return plain(error.status, SENTENCES[error.status] ?? error.message, headers);
 }
 
 function plain(
