@@ -128,6 +128,11 @@ export type Step =
       readonly file: FileRequest;
       readonly next: (file: OfferedFile | undefined) => Step;
     }
+  /**
+   * Waits for something that only the node can do: a certificate, the check of a signature; only
+   * the endpoints that every node has may. The state may have moved on meanwhile.
+   */
+  | { readonly kind: 'ask'; readonly ask: () => Promise<Step> }
   /** Runs as one transaction on the newest state; only in endpoints whose effect is `write`. */
   | { readonly kind: 'write'; readonly apply: (tx: Transaction) => AppResponse };
 
@@ -145,6 +150,13 @@ export interface Endpoint {
    * reverse.
    */
   readonly answers: 'local' | 'committed';
+  /**
+   * Executed by the node it came to, even if it writes: a backup answers for itself. Without it, a
+   * backup has the primary execute what writes.
+   */
+  readonly forwarding?: 'never';
+  /** Its writes may be of governance's tables; only the endpoints that every node has may. */
+  readonly governs?: true;
   /** Bytes; REQUEST_BODY_BYTES_MAX when absent. */
   readonly bodyBytesMax?: number;
   /** One line for the OpenAPI document, and further members of the operation object. */

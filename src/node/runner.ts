@@ -93,6 +93,9 @@ export class Runner {
         case 'file':
           step = step.next(await this.#deps.files.look(step.file));
           break;
+        case 'ask':
+          step = await step.ask();
+          break;
         case 'write':
           return await this.#write(endpoint, step, options);
         default:
@@ -118,7 +121,8 @@ export class Runner {
     options: RunOptions,
   ): Promise<RunResult> {
     const { pipeline, store } = this.#deps;
-    const transaction = new StoreTransaction(store, 'application');
+    const scope = endpoint.governs ? 'service' : 'application';
+    const transaction = new StoreTransaction(store, scope);
     const response = step.apply(transaction);
     const writes = transaction.writeSet();
     const waits = endpoint.answers === 'committed' || options.waitForCommit;

@@ -109,8 +109,10 @@ export class ServiceDouble implements Backend {
         return this.#walk(endpoint, step.next(await this.receipt(step.seqno, step.form)));
       case 'file':
         return this.#walk(endpoint, step.next(await this.files?.look(step.file)));
+      case 'ask':
+        return this.#walk(endpoint, await step.ask());
       case 'write':
-        return this.#write(step.apply);
+        return this.#write(endpoint, step.apply);
       case 'fetch':
         throw new CodedError('NotImplemented', 'the double has no archive', { status: 500 });
     }
@@ -121,8 +123,9 @@ export class ServiceDouble implements Backend {
     return { response, txId: this.#txIdAt(this.#store.newest) };
   }
 
-  #write(apply: (tx: StoreTransaction) => AppResponse): RunResult {
-    const tx = new StoreTransaction(this.#store, 'application');
+  #write(endpoint: Endpoint, apply: (tx: StoreTransaction) => AppResponse): RunResult {
+    const scope = endpoint.governs ? 'service' : 'application';
+    const tx = new StoreTransaction(this.#store, scope);
     const response = apply(tx);
     const keep = response.applyWrites ?? (response.status >= 200 && response.status < 300);
     if (keep) this.#apply(tx);

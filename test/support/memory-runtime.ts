@@ -134,7 +134,8 @@ export class MemoryRuntime {
           step = step.next(this.#receipt(step.seqno, step.form));
           break;
         case 'file':
-          throw new Error('there are no files in memory');
+        case 'ask':
+          throw new Error(`there is no node in memory for a step ${step.kind}`);
         case 'write':
           return this.#write(step.apply);
       }

@@ -75,6 +75,7 @@ function guard(step: Step): Step {
   switch (step.kind) {
     case 'answer':
     case 'file':
+    case 'ask':
       return step;
     case 'fetch':
       return {
