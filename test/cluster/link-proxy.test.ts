@@ -1,0 +1,194 @@
+// The proxy that makes partitions, shown with plain TCP: an echo that listens, and diallers that are
+// processes of their own, told apart by what /proc says of them.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, connect as dial, type Server, type Socket } from 'node:net';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { holderOf } from './dialler.ts';
+import { LinkProxy, PASS } from './link-proxy.ts';
+
+let echo: Server;
+let echoed: Socket[];
+let proxy: LinkProxy;
+let from: string;
+
+beforeEach(async () => {
+  echoed = [];
+  echo = createServer({ allowHalfOpen: true }, (socket) => {
+    echoed.push(socket);
+    socket.on('error', () => socket.destroy());
+    socket.pipe(socket);
+  });
+  echo.listen(0, '127.0.0.1');
+  await once(echo, 'listening');
+  from = 'a';
+  proxy = new LinkProxy({
+    target: { host: '127.0.0.1', port: portOf(echo) },
+    diallerAt: async () => from,
+  });
+  await proxy.listen();
+});
+
+afterEach(async () => {
+  await proxy.close();
+  for (const socket of echoed) socket.destroy();
+  echo.close();
+});
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** A dialler: what it heard, and how its connection ended. */
+class Dialler {
+  readonly socket: Socket;
+  heard = '';
+  ended: string | undefined;
+
+  constructor(as: string) {
+    from = as;
+    this.socket = dial(proxy.port, '127.0.0.1');
+    this.socket.on('data', (chunk) => {
+      this.heard += chunk.toString();
+    });
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.ended = error.code ?? error.message;
+    });
+    this.socket.on('close', () => {
+      this.ended ??= 'closed';
+    });
+  }
+
+  async hears(text: string): Promise<void> {
+    await expect.poll(() => this.heard).toBe(text);
+  }
+}
+
+async function connected(as: string): Promise<Dialler> {
+  const dialler = new Dialler(as);
+  dialler.socket.write('hello;');
+  await dialler.hears('hello;');
+  return dialler;
+}
+
+test('a link that passes carries bytes both ways, in order, and an end as an end', async () => {
+  const a = await connected('a');
+  const text = Array.from({ length: 20_000 }, (_, number) => `${number},`).join('');
+  a.socket.end(text);
+  await a.hears(`hello;${text}`);
+  await expect.poll(() => a.ended).toBe('closed');
+});
+
+test('a cut link resets what there is and what comes, and no other', async () => {
+  const [a, b] = [await connected('a'), await connected('b')];
+  proxy.set('a', { kind: 'cut' });
+  await expect.poll(() => a.ended).toBe('ECONNRESET');
+  await expect.poll(() => echoed[0]?.destroyed).toBe(true);
+  const again = new Dialler('a');
+  await expect.poll(() => again.ended).toBe('ECONNRESET');
+  b.socket.write('still here');
+  await b.hears('hello;still here');
+  proxy.set('a', PASS);
+  await connected('a');
+  expect(proxy.connected()).toEqual(['a', 'b']);
+});
+
+test('a link on hold gives all that waited once it passes again', async () => {
+  const a = await connected('a');
+  proxy.set('a', { kind: 'hold' });
+  a.socket.write('waits');
+  const meanwhile = new Dialler('a');
+  meanwhile.socket.write('waits too');
+  await sleep(200);
+  expect([a.heard, a.ended, meanwhile.heard]).toEqual(['hello;', undefined, '']);
+  proxy.set('a', PASS);
+  await a.hears('hello;waits');
+  await meanwhile.hears('waits too');
+});
+
+test('a link that swallows leaves its connections half open, and later ones whole', async () => {
+  const a = await connected('a');
+  proxy.set('a', { kind: 'swallow' });
+  a.socket.write('lost');
+  echoed[0]?.write('lost as well');
+  const meanwhile = new Dialler('a');
+  meanwhile.socket.write('never arrives');
+  await sleep(200);
+  proxy.set('a', PASS);
+  a.socket.write('and what comes after');
+  await sleep(200);
+  expect([a.heard, a.ended]).toEqual(['hello;', undefined]);
+  expect([meanwhile.heard, meanwhile.ended, echoed.length]).toEqual(['', undefined, 1]);
+  await connected('a');
+  expect(echoed).toHaveLength(2);
+  // Who notices gives up, and the other end hears of it at last.
+  a.socket.destroy();
+  await expect.poll(() => echoed[0]?.destroyed).toBe(true);
+});
+
+test('a slow link delays each way, and keeps the order when it becomes fast again', async () => {
+  const a = await connected('a');
+  proxy.set('a', { kind: 'pass', delayMs: 150 });
+  const begun = performance.now();
+  a.socket.write('slow;');
+  await sleep(20);
+  proxy.set('a', PASS);
+  a.socket.write('fast;');
+  await a.hears('hello;slow;fast;');
+  expect(performance.now() - begun).toBeGreaterThan(140);
+});
+
+test('a fast sender cannot fill the proxy while the reader is slow', async () => {
+  const a = await connected('a');
+  echoed[0]?.unpipe();
+  echoed[0]?.pause();
+  const bytes = Buffer.alloc(64 * 1024 * 1024);
+  a.socket.write(bytes);
+  await sleep(500);
+  // What is not in the kernel's buffers still waits at its sender.
+  expect(a.socket.writableLength).toBeGreaterThan(bytes.length / 2);
+});
+
+const PROGRAM = `
+const socket = require('node:net').connect(Number(process.argv[1]), '127.0.0.1');
+socket.on('connect', () => console.log('up')).on('error', () => console.log('down'));
+socket.on('close', () => setTimeout(() => {}, 60000));
+`;
+
+test.runIf(process.platform === 'linux')('a dialler is known by its process', async () => {
+  const children: ChildProcess[] = [];
+  const named = new LinkProxy({
+    target: { host: '127.0.0.1', port: portOf(echo) },
+    diallerAt: async (theirs, ours) => {
+      const pids = children.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
+      const pid = await holderOf(theirs, ours, pids);
+      return pid === undefined ? 'a stranger' : `child ${pids.indexOf(pid)}`;
+    },
+  });
+  const port = await named.listen();
+  named.set('child 1', { kind: 'cut' });
+  try {
+    const said: string[] = [];
+    for (const index of [0, 1, 2]) {
+      const child = spawn(process.execPath, ['-e', PROGRAM, `${port}`], { stdio: 'pipe' });
+      children.push(child);
+      createInterface({ input: child.stdout }).on('line', (line) => {
+        said[index] = line;
+      });
+    }
+    const own = dial(port, '127.0.0.1');
+    own.on('error', () => undefined);
+    await expect
+      .poll(() => [...named.connected()], { timeout: 20_000 })
+      .toEqual(['a stranger', 'child 0', 'child 2']);
+    await expect.poll(() => said[1]).toBe('down');
+    own.destroy();
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    await named.close();
+  }
+});
