@@ -8,8 +8,10 @@
 import { invariant } from '../base/assert.ts';
 import { bytesOfBinaryText, compareBytes, utf8 } from '../base/bytes.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
+import { writeU64 } from '../base/words.ts';
 import type { HeldDirectory } from './directory.ts';
 import {
+  HORIZON_ROW,
   type ImageRow,
   LABEL_ROW,
   numberedKey,
@@ -114,6 +116,12 @@ function directoryOf(name: string, held: HeldDirectory, mustHold: () => void): C
     name,
     version,
     *batches() {
+      const horizons = held.horizons.map(({ label, horizon }) => {
+        const value = Buffer.alloc(8);
+        writeU64(value, horizon, 0);
+        return row(HORIZON_ROW, label, value);
+      });
+      if (horizons.length > 0) yield horizons;
       for (let at = 0; at < held.labelCount; ) {
         mustHold();
         const rows: ImageRow[] = [];

@@ -7,11 +7,14 @@
  *      4 bytes  number of the label, big-endian
  *
  * Labels are kept once each and numbered in the order of their first use in the ledger. Rows of
- * uncommitted entries are held apart until they commit, so a rollback only forgets them.
+ * uncommitted entries are held apart until they commit, so a rollback only forgets them. A row may
+ * make older ones with its label go (`retention.ts`); that too happens when it commits, entry by
+ * entry, so that the rows of one seqno do not depend on how commits came.
  */
 import { invariant } from '../base/assert.ts';
 import { binaryTextOf, bytesOfBinaryText } from '../base/bytes.ts';
-import type { Seqno } from '../base/ids.ts';
+import { type Seqno, seqnoOf } from '../base/ids.ts';
+import { type QueuedRow, RetainedRows, RowsByKey } from './retention.ts';
 import type { ArchiveRow } from './tables.ts';
 
 /** Bytes of a key that the directory keeps. */
@@ -21,10 +24,18 @@ const LABEL_OFFSET = SEQNO_OFFSET + 6;
 export const DIRECTORY_ROW_BYTES = LABEL_OFFSET + 4;
 /** Rows a page may hold before it is split: moving half of them takes about a microsecond. */
 const PAGE_ROWS_MAX = 512;
+/** Rows of two neighbouring pages that become one when rows are taken out. */
+const MERGED_ROWS_MAX = PAGE_ROWS_MAX / 2;
+const ONE_KIND = 'of the rows with one label all make way for newer ones, or none do';
 
 /** A change to the directory, as an entry of the ledger makes it. */
 export type DirectoryChange =
-  | { readonly kind: 'store'; readonly label: Uint8Array }
+  | {
+      readonly kind: 'store';
+      readonly label: Uint8Array;
+      /** How many rows with this label stay, this one included; all when absent. */
+      readonly keep?: number;
+    }
   | { readonly kind: 'relabel'; readonly target: Seqno; readonly label: Uint8Array };
 
 interface PendingChange {
@@ -40,11 +51,20 @@ interface Page {
   readonly epoch: number;
 }
 
+/** A label whose rows make way for newer ones. */
+export interface LabelHorizon {
+  readonly label: number;
+  /** Seqno of the last row that did, 0 if none has. */
+  readonly horizon: Seqno;
+}
+
 /** The committed rows of one moment; see `Directory.hold`. */
 export interface HeldDirectory {
   readonly version: number;
   readonly labelCount: number;
   label(number: number): Uint8Array;
+  /** Labels whose rows make way, by number, and how far they have. */
+  readonly horizons: readonly LabelHorizon[];
   /** All rows in order, `rowsPerPage` to a page but for the last. */
   packedPages(rowsPerPage: number): Generator<Uint8Array, void, void>;
 }
@@ -57,6 +77,8 @@ export class Directory {
   #committedSize = 0;
   readonly #labels: Uint8Array[] = [];
   readonly #labelNumbers = new Map<string, number>();
+  /** By the numbers of labels whose rows make way. */
+  readonly #retained = new Map<number, RetainedRows>();
   #pending: PendingChange[] = [];
   readonly #pendingByPrefix = new Map<string, PendingChange[]>();
   #pendingStores = 0;
@@ -104,6 +126,13 @@ export class Directory {
     return rows;
   }
 
+  /** Seqno of the last committed row with this label that made way for others, 0 if none did. */
+  horizonOf(label: Uint8Array): Seqno {
+    const number = this.#labelNumbers.get(binaryTextOf(label));
+    const retained = number === undefined ? undefined : this.#retained.get(number);
+    return retained?.horizon ?? seqnoOf(0);
+  }
+
   /** Notes a change made by the entry at `seqno`. */
   write(seqno: Seqno, key: Uint8Array, change: DirectoryChange): void {
     const prefix = prefixText(key);
@@ -149,6 +178,9 @@ export class Directory {
       version: this.lastWrite,
       labelCount: this.#labels.length,
       label: (number) => this.#label(number),
+      horizons: [...this.#retained]
+        .map(([label, { horizon }]) => ({ label, horizon }))
+        .sort((left, right) => left.label - right.label),
       packedPages: (rowsPerPage) => packedPages(pages, rowsPerPage),
     };
   }
@@ -159,10 +191,14 @@ export class Directory {
   }
 
   /**
-   * Takes in an image: labels in order, then packed pages in order. Only into an empty
-   * directory.
+   * Takes in an image: labels in order, packed pages in order, and which labels' rows make way.
+   * Only into an empty directory.
    */
-  load(labels: readonly Uint8Array[], pages: Iterable<Uint8Array>): void {
+  load(
+    labels: readonly Uint8Array[],
+    pages: Iterable<Uint8Array>,
+    horizons: readonly LabelHorizon[] = [],
+  ): void {
     invariant(
       this.#committedSize === 0 && this.#labels.length === 0,
       'an image is loaded once',
@@ -179,10 +215,39 @@ export class Directory {
         this.#committedSize += page.count;
       }
     }
+    this.#fillQueues(horizons);
+  }
+
+  #fillQueues(horizons: readonly LabelHorizon[]): void {
+    if (horizons.length === 0) return;
+    const counts = new Map<number, number>();
+    this.#eachRow((label) => counts.set(label, (counts.get(label) ?? 0) + 1));
+    const rowsOf = new Map(
+      horizons.map(({ label }) => [label, new RowsByKey(counts.get(label) ?? 0)]),
+    );
+    this.#eachRow((label, rows, offset) => {
+      rowsOf.get(label)?.add(rows.readUIntBE(offset + SEQNO_OFFSET, 6), rows, offset);
+    });
+    for (const { label, horizon } of horizons) {
+      const retained = new RetainedRows(horizon);
+      const rows = rowsOf.get(label);
+      if (rows !== undefined) retained.fill(rows);
+      rowsOf.delete(label);
+      this.#retained.set(label, retained);
+    }
+  }
+
+  #eachRow(look: (label: number, rows: Buffer, offset: number) => void): void {
+    for (const { rows, count } of this.#pages) {
+      for (let at = 0; at < count * DIRECTORY_ROW_BYTES; at += DIRECTORY_ROW_BYTES) {
+        look(rows.readUInt32BE(at + LABEL_OFFSET), rows, at);
+      }
+    }
   }
 
   #settle({ seqno, prefix, change }: PendingChange): void {
     const key = Buffer.from(prefix, 'latin1');
+    const labelCount = this.#labels.length;
     const number = this.#numberOf(change.label);
     this.lastWrite = seqno;
     if (change.kind === 'relabel') {
@@ -195,10 +260,60 @@ export class Directory {
           rows.readUIntBE(offset + SEQNO_OFFSET, 6) === change.target,
         `the row of entry ${change.target} is in the directory`,
       );
+      const before = rows.readUInt32BE(offset + LABEL_OFFSET);
+      invariant(
+        !this.#retained.has(before) && !this.#retained.has(number),
+        'rows that make way for others keep their labels',
+      );
       rows.writeUInt32BE(number, offset + LABEL_OFFSET);
       return;
     }
     this.#insert(key, seqno, number);
+    const retained = this.#retained.get(number);
+    if (change.keep === undefined) {
+      invariant(retained === undefined, ONE_KIND);
+      return;
+    }
+    invariant(retained !== undefined || number === labelCount, ONE_KIND);
+    this.#retain(key, seqno, number, change.keep);
+  }
+
+  /** Lets the oldest rows with a label go, once there are more than are to be kept. */
+  #retain(prefix: Buffer, seqno: Seqno, label: number, keep: number): void {
+    const retained = this.#retained.get(label) ?? new RetainedRows();
+    this.#retained.set(label, retained);
+    retained.push(seqno, prefix);
+    while (retained.length > keep) this.#remove(retained.dropOldest(), label);
+  }
+
+  #remove({ prefix, seqno }: QueuedRow, label: number): void {
+    let at = this.#lowerBound(prefix, seqno);
+    while (at !== undefined && this.#labelAt(at) !== label) at = this.#next(at);
+    invariant(
+      at !== undefined &&
+        compareRow(at.page.rows, at.index * DIRECTORY_ROW_BYTES, prefix, seqno) === 0,
+      `the row of entry ${seqno} that makes way is in the directory`,
+    );
+    const page = this.#writable(at.pageIndex);
+    const offset = at.index * DIRECTORY_ROW_BYTES;
+    const end = page.count * DIRECTORY_ROW_BYTES;
+    page.rows.copyWithin(offset, offset + DIRECTORY_ROW_BYTES, end);
+    page.count -= 1;
+    this.#committedSize -= 1;
+    if (page.count === 0) this.#pages.splice(at.pageIndex, 1);
+    else this.#mergeWithNext(at.pageIndex);
+  }
+
+  /** Two neighbours that are half empty together become one page: pages stay well filled. */
+  #mergeWithNext(pageIndex: number): void {
+    const [page, next] = [this.#pages[pageIndex], this.#pages[pageIndex + 1]];
+    if (page === undefined || next === undefined) return;
+    if (page.count + next.count > MERGED_ROWS_MAX) return;
+    const merged = this.#writable(pageIndex);
+    const end = next.count * DIRECTORY_ROW_BYTES;
+    next.rows.copy(merged.rows, merged.count * DIRECTORY_ROW_BYTES, 0, end);
+    merged.count += next.count;
+    this.#pages.splice(pageIndex + 1, 1);
   }
 
   #insert(prefix: Buffer, seqno: Seqno, label: number): void {
@@ -288,6 +403,10 @@ export class Directory {
   #next({ page, pageIndex, index }: Place): Place | undefined {
     if (index + 1 < page.count) return { page, pageIndex, index: index + 1 };
     return this.#firstOf(pageIndex + 1);
+  }
+
+  #labelAt({ page, index }: Place): number {
+    return page.rows.readUInt32BE(index * DIRECTORY_ROW_BYTES + LABEL_OFFSET);
   }
 
   #firstOf(pageIndex: number): Place | undefined {

@@ -4,11 +4,12 @@
  * table appears as the labels and pages of its directory, never with its values. Images are
  * made from a `Capture`.
  */
-import { binaryTextOf, compareBytes, equalBytes, hexOf } from '../base/bytes.ts';
+import { binaryTextOf, bufferOf, compareBytes, equalBytes, hexOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
-import type { Seqno } from '../base/ids.ts';
-import { DIRECTORY_ROW_BYTES } from './directory.ts';
-import { type ImageRow, LABEL_ROW, numberedKey, PAGE_ROW } from './image-rows.ts';
+import { type Seqno, seqnoOf } from '../base/ids.ts';
+import { readU64 } from '../base/words.ts';
+import { DIRECTORY_ROW_BYTES, type LabelHorizon } from './directory.ts';
+import { HORIZON_ROW, type ImageRow, LABEL_ROW, numberedKey, PAGE_ROW } from './image-rows.ts';
 import type { Store } from './store.ts';
 
 export interface ImageTable {
@@ -49,7 +50,12 @@ function loadTable(store: Store, { name, version, rows }: ImageTable): void {
 function loadDirectory(store: Store, table: ImageTable): void {
   const labels: Uint8Array[] = [];
   const pages: Uint8Array[] = [];
+  const horizons: LabelHorizon[] = [];
   for (const { key, value } of table.rows) {
+    if (key[0] === HORIZON_ROW) {
+      horizons.push(horizonIn(table, key, value));
+      continue;
+    }
     const rows = key[0] === LABEL_ROW ? labels : pages;
     if (!equalBytes(key, numberedKey(rows === labels ? LABEL_ROW : PAGE_ROW, rows.length))) {
       throw bad(`${table.name} has a row ${hexOf(key)} where number ${rows.length} comes next`);
@@ -60,8 +66,18 @@ function loadDirectory(store: Store, table: ImageTable): void {
     }
   }
   const directory = store.directory(table.name);
-  directory.load(labels, pages);
+  const unknown = horizons.find(({ label }) => label >= labels.length);
+  if (unknown !== undefined) throw bad(`${table.name} has no label ${unknown.label}`);
+  directory.load(labels, pages, horizons);
   directory.lastWrite = table.version;
+}
+
+function horizonIn(table: ImageTable, key: Uint8Array, value: Uint8Array): LabelHorizon {
+  const horizon = value.length === 8 ? readU64(bufferOf(value), 0) : Number.NaN;
+  if (key.length !== 5 || !(horizon <= table.version)) {
+    throw bad(`${table.name} has a row ${hexOf(key)} that is no horizon of a label`);
+  }
+  return { label: bufferOf(key).readUInt32BE(1), horizon: seqnoOf(horizon) };
 }
 
 function bad(why: string): CodedError {

@@ -144,6 +144,7 @@ export class Store {
     if (state === 'committed') {
       return {
         find: (key) => directory.findCommitted(key),
+        horizonOf: (label) => directory.horizonOf(label),
         get size() {
           return directory.committedSize;
         },
@@ -151,6 +152,8 @@ export class Store {
     }
     return {
       find: (key) => directory.findCurrent(key),
+      // Rows make way when the ones after them commit: until then the newest state has them too.
+      horizonOf: (label) => directory.horizonOf(label),
       get size() {
         return directory.currentSize;
       },

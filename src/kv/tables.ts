@@ -63,14 +63,26 @@ export interface ReadArchive {
    * A transaction does not find what it stores itself.
    */
   find(key: Uint8Array): readonly ArchiveRow[];
+  /**
+   * Seqno of the last row with this label that made way for newer ones, 0 if none did: a row with
+   * this label that is not there was stored up to it, or never.
+   */
+  horizonOf(label: Uint8Array): Seqno;
   /** Number of directory rows. */
   readonly size: number;
 }
 
 export interface Archive extends ReadArchive {
-  /** Writes a value, and the directory row that points to it. Keys are at least 10 bytes. */
-  store(key: Uint8Array, label: Uint8Array, value: Uint8Array): void;
-  /** Changes the label of an existing row; the entry that holds the value stays as it is. */
+  /**
+   * Writes a value, and the directory row that points to it. Keys are at least 10 bytes. With
+   * `keep`, only so many of the newest rows with this label stay; those of one label all say it, or
+   * none does.
+   */
+  store(key: Uint8Array, label: Uint8Array, value: Uint8Array, keep?: number): void;
+  /**
+   * Changes the label of an existing row; the entry that holds the value stays as it is. Not for
+   * rows that were stored with `keep`.
+   */
   relabel(key: Uint8Array, row: ArchiveRow, label: Uint8Array): void;
 }
 

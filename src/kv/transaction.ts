@@ -62,8 +62,9 @@ export class StoreTransaction implements Transaction {
       get size() {
         return read.size;
       },
-      store: (key, label, value) => {
-        this.#archivedOnce(name, key, encodeStored(label, value));
+      horizonOf: (label) => read.horizonOf(label),
+      store: (key, label, value, keep) => {
+        this.#archivedOnce(name, key, encodeStored(label, value, keep));
       },
       relabel: (key: Uint8Array, row: ArchiveRow, label: Uint8Array) => {
         this.#archivedOnce(name, key, encodeRelabelled(row.seqno, label));
