@@ -37,11 +37,7 @@ export interface KeySource {
   /** Encrypts a secret to the owner of a public key. */
   wrapTo(publicKeyPem: string, secret: Uint8Array): Uint8Array;
   readonly verifier: Verifier;
-  serviceCertificate(
-    key: HeldSigningKey,
-    subject: string,
-    validity: Validity,
-  ): Promise<string>;
+  serviceCertificate(key: HeldSigningKey, subject: string, validity: Validity): Promise<string>;
   selfSignedCertificate(
     key: HeldSigningKey,
     subject: string,

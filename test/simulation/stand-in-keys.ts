@@ -243,11 +243,7 @@ function certificate(
 function signed(part: Uint8Array, key: HeldSigningKey): Uint8Array {
   const digest = digestOf(key.curve === 'P-256' ? 'SHA-256' : 'SHA-384', part);
   const signature = derSignature(standInSignature(key.publicKeyDer, digest));
-  return derSequence(
-    part,
-    derSequence(derOid(SIGNATURE_OIDS[key.curve])),
-    derBits(signature),
-  );
+  return derSequence(part, derSequence(derOid(SIGNATURE_OIDS[key.curve])), derBits(signature));
 }
 
 function alternativeNames(hosts: readonly string[]): Uint8Array {
@@ -267,6 +263,9 @@ function requestedNames(hosts: readonly string[]): Uint8Array {
 }
 
 function pem(label: string, der: Uint8Array): string {
-  const lines = bufferOf(der).toString('base64').match(/.{1,64}/g) ?? [];
+  const lines =
+    bufferOf(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? [];
   return [`-----BEGIN ${label}-----`, ...lines, `-----END ${label}-----`, ''].join('\n');
 }

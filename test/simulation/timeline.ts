@@ -1,4 +1,6 @@
-// Virtual time: a queue of events, run one by one in order of time and then of arrival.
+// Virtual time: a queue of events, run one by one in order of time and then of arrival. Code that
+// waits for promises gets its turn between two events: `play` lets everything that an event made
+// ready happen before the next one, so that the order of all steps follows from the events alone.
 
 import type { Clock, Timers } from '../../src/base/environment.ts';
 
@@ -14,6 +16,8 @@ export class Timeline implements Timers, Clock {
   readonly #heap: Event[] = [];
   #nowMs = 0;
   #order = 0;
+  #outside = 0;
+  #events = 0;
 
   nowMs(): number {
     return this.#nowMs;
@@ -41,16 +45,52 @@ export class Timeline implements Timers, Clock {
     this.after(0, action);
   }
 
+  /** Events that have happened. */
+  get events(): number {
+    return this.#events;
+  }
+
   /** Runs events until the given time, or until nothing is left. */
   runUntil(endMs: number): void {
+    while (this.#runNext(endMs));
+    this.#nowMs = Math.max(this.#nowMs, endMs);
+  }
+
+  /** The same for code that waits; ends early when `isOver` says so. */
+  async play(endMs: number, isOver: () => boolean = () => false): Promise<void> {
+    await this.#quiet();
+    while (!isOver() && this.#runNext(endMs)) await this.#quiet();
+    if (!isOver()) this.#nowMs = Math.max(this.#nowMs, endMs);
+  }
+
+  /** Keeps virtual time from going on before work that takes real time has ended. */
+  outside = async <Result>(work: Promise<Result>): Promise<Result> => {
+    this.#outside += 1;
+    try {
+      return await work;
+    } finally {
+      this.#outside -= 1;
+    }
+  };
+
+  /** A turn of Node's event loop begins when no promise is left to run. */
+  async #quiet(): Promise<void> {
+    do {
+      await new Promise((resolve) => setImmediate(resolve));
+    } while (this.#outside > 0);
+  }
+
+  #runNext(endMs: number): boolean {
     for (;;) {
       const [next] = this.#heap;
-      if (next === undefined || next.atMs > endMs) break;
+      if (next === undefined || next.atMs > endMs) return false;
       this.#pop();
+      if (next.isCancelled) continue;
       this.#nowMs = next.atMs;
-      if (!next.isCancelled) next.action();
+      this.#events += 1;
+      next.action();
+      return true;
     }
-    this.#nowMs = Math.max(this.#nowMs, endMs);
   }
 
   #push(event: Event): void {
