@@ -11,13 +11,8 @@ import { Network } from '../simulation/network.ts';
 import { Timeline } from '../simulation/timeline.ts';
 import { Violation } from './checkers.ts';
 import { Cluster, type ClusterOptions, USUAL_OPTIONS } from './cluster.ts';
-import {
-  type DiskImage,
-  EMPTY_POINT,
-  type Host,
-  type Implementation,
-  type Packet,
-} from './host.ts';
+import { EMPTY_POINT, type Host, type Implementation, type Packet } from './host.ts';
+import { Misfortunes } from './misfortunes.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
@@ -59,18 +54,11 @@ class Simulation {
   readonly #hash = new EventHash();
   readonly #network: Network<Packet>;
   readonly #cluster: Cluster;
-  /** Old disks come back only where every restart can be proven: they are the quorum's to catch. */
-  readonly #hasOldDisks: boolean;
   readonly #signatureInterval: number;
   readonly #maxSyncMs: number;
-  readonly #paused = new Map<NodeId, (() => void)[]>();
   readonly #lastTickMs = new Map<NodeId, number>();
-  readonly #images = new Map<NodeId, DiskImage>();
-  readonly #stopped = new Set<NodeId>();
   readonly #syncing = new Set<NodeId>();
-  /** Nodes that came back with an old disk and have not learned yet what they missed. */
-  readonly #forgetful = new Set<Host>();
-  #isPeace = false;
+  readonly #misfortunes: Misfortunes;
   #reads = 0;
   #openReads = new Map<string, Host>();
   #reconfigurations = 0;
@@ -80,7 +68,7 @@ class Simulation {
     this.#options = options;
     const chance = new Chance(options.seed);
     this.#chance = chance.fork();
-    this.#hasOldDisks = chance.flip(0.3);
+    const hasOldDisks = chance.flip(0.3);
     this.#signatureInterval = chance.between(1, 10);
     this.#maxSyncMs = chance.pick([1, 10, 40]);
     const spreads = chance.fork();
@@ -95,7 +83,7 @@ class Simulation {
       batchEntriesMax: chance.between(1, 8),
       inFlightEntriesMax: chance.between(1, 30),
       uncommittedMax: chance.between(5, 60),
-      unproven: this.#hasOldDisks || chance.flip(0.3) ? 'refuse' : 'allow',
+      unproven: hasOldDisks || chance.flip(0.3) ? 'refuse' : 'allow',
     };
     this.#cluster = new Cluster(clusterOptions, {
       ...(options.implementation === undefined ? {} : options),
@@ -107,6 +95,17 @@ class Simulation {
       onStep: (host, input, outputs) => {
         this.#hash.add(JSON.stringify([host.id, this.#timeline.nowMs(), input, outputs]));
       },
+    });
+    this.#misfortunes = new Misfortunes({
+      chance: this.#chance,
+      timeline: this.#timeline,
+      faults: this.#faults,
+      network: this.#network,
+      cluster: this.#cluster,
+      hasOldDisks,
+      onCrash: (host) => this.#forget(host),
+      onRestart: (host) => this.#keepTicking(host),
+      tick: (host) => this.#tick(host),
     });
   }
 
@@ -157,7 +156,7 @@ class Simulation {
     this.#lastTickMs.set(host.id, this.#timeline.nowMs());
     const tick = (): void => {
       if (!host.isRunning || host.lives !== life) return;
-      if (!this.#paused.has(host.id)) this.#tick(host);
+      if (!this.#misfortunes.isPaused(host)) this.#tick(host);
       this.#timeline.after(TICK_MS * (0.9 + 0.2 * this.#chance.next()), tick);
     };
     this.#timeline.after(TICK_MS * this.#chance.next(), tick);
@@ -189,7 +188,7 @@ class Simulation {
     const life = host.lives;
     const soon = (action: () => void): void => {
       this.#timeline.after(this.#chance.next() * 2, () => {
-        if (host.isRunning && host.lives === life) this.#whenAwake(host, action);
+        if (host.isRunning && host.lives === life) this.#misfortunes.whenAwake(host, action);
       });
     };
     switch (event.kind) {
@@ -227,10 +226,18 @@ class Simulation {
         break;
       case 'restarted':
         this.#faults.count(event.unproven ? 'restart without proof' : 'restart proven');
-        this.#forgetful.delete(host);
+        this.#misfortunes.forgetful.delete(host);
         break;
       default:
         break;
+    }
+  }
+
+  /** What a node was asked is lost with it. */
+  #forget(host: Host): void {
+    this.#syncing.delete(host.id);
+    for (const [key, reader] of this.#openReads) {
+      if (reader === host) this.#openReads.delete(key);
     }
   }
 
@@ -240,7 +247,7 @@ class Simulation {
   }
 
   #write(): void {
-    const leaders = this.#awake().filter(({ node }) => node.role === 'leader');
+    const leaders = this.#misfortunes.awake().filter(({ node }) => node.role === 'leader');
     if (leaders.length === 0) return;
     const host = this.#chance.pick(leaders);
     const count = this.#chance.between(1, 4);
@@ -253,7 +260,7 @@ class Simulation {
   }
 
   #read(): void {
-    const awake = this.#awake();
+    const awake = this.#misfortunes.awake();
     if (awake.length === 0) return;
     const host = this.#chance.pick(awake);
     if (host.node.role === 'retired') return;
@@ -267,7 +274,7 @@ class Simulation {
   }
 
   #grow(count: number): void {
-    const host = this.#leaderAwake();
+    const host = this.#misfortunes.leaderAwake();
     if (host === undefined) return;
     const names = Array.from({ length: count }, (_, index) => {
       return `n${this.#cluster.hosts.size + index}` as NodeId;
@@ -276,7 +283,7 @@ class Simulation {
   }
 
   #change(): void {
-    const host = this.#leaderAwake();
+    const host = this.#misfortunes.leaderAwake();
     if (host === undefined) return;
     const ever = this.#cluster.hosts.size;
     const news = Array.from({ length: this.#chance.between(1, 4) }, (_, index) => {
@@ -297,24 +304,9 @@ class Simulation {
     // A change of nodes is when a cut hurts most.
     if (this.#chance.flip(0.3)) {
       this.#timeline.after(this.#chance.next() * 30, () => {
-        if (!this.#isPeace) this.#partition();
+        if (!this.#misfortunes.isPeace) this.#misfortunes.partition();
       });
     }
-  }
-
-  /** Cuts a part of those who voted before off from the leader and those who vote from now on. */
-  #separateOld(leader: NodeId, before: readonly NodeId[]): void {
-    const old = before.filter((node) => node !== leader && this.#chance.flip(0.8));
-    if (old.length === 0) return;
-    this.#faults.count('partition: old from new');
-    for (const left of old) {
-      for (const right of this.#cluster.hosts.keys()) {
-        if (old.includes(right)) continue;
-        this.#network.cut(left, right);
-        this.#network.cut(right, left);
-      }
-    }
-    this.#timeline.after(this.#chance.between(500, 4_000), () => this.#network.healAll());
   }
 
   #reconfigure(host: Host, change: (nodes: readonly NodeId[]) => readonly NodeId[]): void {
@@ -331,8 +323,13 @@ class Simulation {
       this.#faults.count(source === undefined ? 'joined from nothing' : 'joined from snapshot');
       this.#keepTicking(this.#cluster.join(node, point));
     }
-    if (!this.#isPeace && added.length > 1 && nodes.length > 1 && this.#chance.flip(0.8)) {
-      this.#separateOld(host.id, nodes);
+    if (
+      !this.#misfortunes.isPeace &&
+      added.length > 1 &&
+      nodes.length > 1 &&
+      this.#chance.flip(0.8)
+    ) {
+      this.#misfortunes.separateOld(host.id, nodes);
     }
     host.write([entry]);
     this.#reconfigurations += 1;
@@ -345,15 +342,9 @@ class Simulation {
     const host = this.#cluster.hosts.get(to);
     if (host === undefined || !host.isRunning) return;
     const life = host.lives;
-    this.#whenAwake(host, () => {
+    this.#misfortunes.whenAwake(host, () => {
       if (host.isRunning && host.lives === life) host.receive(from, packet);
     });
-  }
-
-  #whenAwake(host: Host, action: () => void): void {
-    const waiting = this.#paused.get(host.id);
-    if (waiting === undefined) action();
-    else waiting.push(action);
   }
 
   #scheduleSync(host: Host): void {
@@ -369,30 +360,12 @@ class Simulation {
     this.#timeline.after(this.#chance.next() * this.#maxSyncMs, () => {
       this.#syncing.delete(host.id);
       if (!host.isRunning || host.lives !== life) return;
-      this.#whenAwake(host, () => {
+      this.#misfortunes.whenAwake(host, () => {
         if (!host.isRunning || host.lives !== life) return;
         host.sync();
         if (host.isUnsynced) this.#scheduleSync(host);
       });
     });
-  }
-
-  #awake(): readonly Host[] {
-    return this.#cluster.running.filter(({ id }) => !this.#paused.has(id));
-  }
-
-  #leaderAwake(): Host | undefined {
-    const { leader } = this.#cluster;
-    return leader === undefined || this.#paused.has(leader.id) ? undefined : leader;
-  }
-
-  #every(leastMs: number, mostMs: number, action: () => void): void {
-    const again = (): void => {
-      if (this.#isPeace) return;
-      action();
-      this.#timeline.after(this.#chance.between(leastMs, mostMs), again);
-    };
-    this.#timeline.after(this.#chance.between(0, mostMs), again);
   }
 
   /** Draws from the seed what will be done to this service. */
@@ -407,171 +380,31 @@ class Simulation {
       straggleMsMax: this.#chance.pick([20, 300, 2_000]),
       delayMsMax: this.#chance.pick([3, 20, 60]),
     };
-    this.#every(5, this.#chance.pick([60, 300]), () => this.#write());
-    this.#every(5, 200, () => this.#read());
+    this.#misfortunes.every(5, this.#chance.pick([60, 300]), () => this.#write());
+    this.#misfortunes.every(5, 200, () => this.#read());
     const often = this.#chance.pick([400, 1_500, 4_000]);
-    if (this.#chance.flip(0.8)) this.#every(100, often, () => this.#crash());
-    if (this.#chance.flip(0.6)) this.#every(200, often, () => this.#partition());
-    if (this.#chance.flip(0.5)) this.#every(200, often * 2, () => this.#pause());
-    if (this.#chance.flip(0.7)) this.#every(200, often * 2, () => this.#change());
-    if (this.#chance.flip(0.3)) this.#every(500, often * 2, () => this.#nominate());
-    if (this.#chance.flip(0.5)) this.#every(300, 2_000, () => this.#stopRemovable());
-    this.#every(100, 1_000, () => this.#saveImage());
-  }
-
-  #crash(): void {
-    const { running } = this.#cluster;
-    const anyAway = [...this.#cluster.hosts.values()].some(
-      (host) => !this.#stopped.has(host.id) && (!host.isRunning || host.node.isRestarting),
-    );
-    if (this.#hasOldDisks && anyAway) return;
-    const victims = running.filter(({ disk }) => this.#isSettled(disk));
-    if (victims.length === 0) return;
-    const isMassive = !this.#hasOldDisks && this.#chance.flip(0.1);
-    const chosen = isMassive
-      ? victims.filter(() => this.#chance.flip(0.6))
-      : [this.#leaderVictim(victims) ?? this.#chance.pick(victims)];
-    for (const host of chosen) this.#crashOne(host);
-  }
-
-  #leaderVictim(victims: readonly Host[]): Host | undefined {
-    return this.#chance.flip(0.4)
-      ? victims.find(({ node }) => node.role === 'leader')
-      : undefined;
-  }
-
-  /** A node that lost its very first transaction is not a node that restarts. */
-  #isSettled(disk: DiskImage): boolean {
-    return disk.written.length + disk.point.committed > 0;
-  }
-
-  #crashOne(host: Host): void {
-    this.#faults.count(host.isUnsynced ? 'crash with unsynced state' : 'crash');
-    // Part of what was on its way may have reached the disk.
-    if (this.#chance.flip(0.3)) host.loseMemoryAfter(this.#chance.below(4));
-    else host.crash();
-    this.#paused.delete(host.id);
-    this.#syncing.delete(host.id);
-    for (const [key, reader] of this.#openReads)
-      if (reader === host) this.#openReads.delete(key);
-    this.#timeline.after(this.#chance.between(5, 3_000), () => this.#restart(host));
-  }
-
-  #restart(host: Host): void {
-    if (host.isRunning || this.#stopped.has(host.id)) return;
-    const old = this.#images.get(host.id);
-    // Of a node alone nobody else knows what it forgot.
-    const isAlone = this.#cluster.leader === undefined || this.#leaderIsAlone();
-    const mayForget = this.#hasOldDisks && !this.#isPeace && !isAlone;
-    if (mayForget && old !== undefined && this.#chance.flip(0.5)) {
-      this.#faults.count('restart with an old disk');
-      this.#cluster.checkers.noteOldDisk(host.id);
-      this.#forgetful.add(host);
-      host.restart(old);
-    } else {
-      this.#faults.count('restart');
-      host.restart();
-    }
-    this.#keepTicking(host);
-  }
-
-  #leaderIsAlone(): boolean {
-    const configurations = this.#cluster.leader?.node.configurations ?? [];
-    return configurations.some(({ nodes }) => nodes.length === 1);
-  }
-
-  #saveImage(): void {
-    const { running } = this.#cluster;
-    if (running.length === 0) return;
-    const { id, disk } = this.#chance.pick(running);
-    if (this.#isSettled(disk)) this.#images.set(id, disk);
-  }
-
-  #partition(): void {
-    const ids = [...this.#cluster.hosts.keys()];
-    const { leader } = this.#cluster;
-    const kind = this.#chance.pick([
-      'halves',
-      'isolate',
-      'leader',
-      'one way',
-      'bridge',
-    ] as const);
-    this.#faults.count(`partition: ${kind}`);
-    const both = (left: NodeId, right: NodeId): void => {
-      this.#network.cut(left, right);
-      this.#network.cut(right, left);
-    };
-    const alone =
-      kind === 'leader' && leader !== undefined ? leader.id : this.#chance.pick(ids);
-    const side = new Set(ids.filter(() => this.#chance.flip(0.5)));
-    for (const left of ids) {
-      for (const right of ids) {
-        if (left === right) continue;
-        if (kind === 'one way') {
-          if (left === alone && this.#chance.flip(0.7)) this.#network.cut(left, right);
-        } else if (kind === 'halves') {
-          if (side.has(left) !== side.has(right)) both(left, right);
-        } else if (kind === 'bridge') {
-          const isBridge = left === alone || right === alone;
-          if (!isBridge && side.has(left) !== side.has(right)) both(left, right);
-        } else if (left === alone) both(left, right);
-      }
-    }
-    this.#timeline.after(this.#chance.between(50, 3_000), () => this.#network.healAll());
-  }
-
-  #pause(): void {
-    const awake = this.#awake();
-    if (awake.length === 0) return;
-    const { leader } = this.#cluster;
-    const host =
-      this.#chance.flip(0.5) && leader !== undefined ? leader : this.#chance.pick(awake);
-    if (this.#paused.has(host.id)) return;
-    this.#faults.count('pause');
-    this.#paused.set(host.id, []);
-    const life = host.lives;
-    this.#timeline.after(this.#chance.between(50, 3_000), () => {
-      if (host.lives === life && host.isRunning) this.#resume(host);
-    });
-  }
-
-  /** Time first, then what arrived meanwhile. */
-  #resume(host: Host): void {
-    const waiting = this.#paused.get(host.id);
-    if (waiting === undefined) return;
-    this.#paused.delete(host.id);
-    this.#tick(host);
-    for (const action of waiting) action();
-  }
-
-  #nominate(): void {
-    this.#faults.count('nomination');
-    this.#leaderAwake()?.step({ kind: 'nominate' });
-  }
-
-  /** Nodes that any node says may be shut down are shut down for good. */
-  #stopRemovable(): void {
-    for (const host of this.#cluster.running) {
-      if (!host.isRunning) continue;
-      for (const gone of host.node.removable) {
-        if (this.#stopped.has(gone)) continue;
-        this.#stopped.add(gone);
-        this.#faults.count('retired node shut down');
-        this.#cluster.hosts.get(gone)?.crash();
-        this.#paused.delete(gone);
-      }
-    }
+    if (this.#chance.flip(0.8))
+      this.#misfortunes.every(100, often, () => this.#misfortunes.crash());
+    if (this.#chance.flip(0.6))
+      this.#misfortunes.every(200, often, () => this.#misfortunes.partition());
+    if (this.#chance.flip(0.5))
+      this.#misfortunes.every(200, often * 2, () => this.#misfortunes.pause());
+    if (this.#chance.flip(0.7)) this.#misfortunes.every(200, often * 2, () => this.#change());
+    if (this.#chance.flip(0.3))
+      this.#misfortunes.every(500, often * 2, () => this.#misfortunes.nominate());
+    if (this.#chance.flip(0.5))
+      this.#misfortunes.every(300, 2_000, () => this.#misfortunes.stopRemovable());
+    this.#misfortunes.every(100, 1_000, () => this.#misfortunes.saveImage());
   }
 
   // Peace, and what must come of it.
 
   #makePeace(): void {
-    this.#isPeace = true;
+    this.#misfortunes.isPeace = true;
     this.#network.healAll();
     this.#network.weather = { ...this.#network.weather, loss: 0, duplicate: 0, straggle: 0 };
-    for (const host of this.#cluster.running) this.#resume(host);
-    for (const host of this.#cluster.hosts.values()) this.#restart(host);
+    for (const host of this.#cluster.running) this.#misfortunes.resume(host);
+    for (const host of this.#cluster.hosts.values()) this.#misfortunes.restart(host);
   }
 
   #demandLiveness(): void {
@@ -580,7 +413,7 @@ class Simulation {
     while (this.#timeline.nowMs() < startMs + LIVENESS_MS_MAX) {
       this.#timeline.runUntil(this.#timeline.nowMs() + 250);
       for (const host of this.#cluster.running) {
-        if (!this.#forgetful.has(host)) host.step({ kind: 'accept-unproven' });
+        if (!this.#misfortunes.forgetful.has(host)) host.step({ kind: 'accept-unproven' });
       }
       this.#write();
       open = this.#unresolved();
