@@ -6,6 +6,7 @@ import { type NodeId, viewOf } from '../../src/base/ids.ts';
 import type { Event } from '../../src/consensus/outputs.ts';
 import { Cluster, USUAL_OPTIONS } from './cluster.ts';
 import { type DiskImage, EMPTY_POINT, type Host, type Packet } from './host.ts';
+import type { TraceWriter } from './trace-writer.ts';
 
 /** CCF's driver: heartbeats every 10 ms, elections after at most 100 ms. */
 const OPTIONS = {
@@ -37,7 +38,10 @@ export class ScenarioPlayer {
   readonly #heldDisks = new Set<NodeId>();
   readonly #images = new Map<NodeId, DiskImage>();
 
-  constructor(unproven: 'allow' | 'refuse' = 'refuse') {
+  readonly #trace: TraceWriter | undefined;
+
+  constructor(unproven: 'allow' | 'refuse' = 'refuse', trace?: TraceWriter) {
+    this.#trace = trace;
     this.#cluster = new Cluster(
       { ...OPTIONS, unproven },
       {
@@ -48,6 +52,7 @@ export class ScenarioPlayer {
           if (!this.#heldDisks.has(host.id)) host.sync();
         },
         onEvent: (host, event) => this.#events.push({ host: host.id, event }),
+        onStep: (host, input, outputs) => trace?.step(host, input, outputs),
       },
     );
   }
@@ -58,6 +63,7 @@ export class ScenarioPlayer {
       const [bare = ''] = line.split('#');
       const [name = '', ...fields] = bare.trim().split(',');
       if (name === '') continue;
+      this.#trace?.command(bare.trim());
       try {
         this.#run(name, fields);
       } catch (error) {

@@ -13,12 +13,15 @@ import { Violation } from './checkers.ts';
 import { Cluster, type ClusterOptions, USUAL_OPTIONS } from './cluster.ts';
 import { EMPTY_POINT, type Host, type Implementation, type Packet } from './host.ts';
 import { Misfortunes } from './misfortunes.ts';
+import type { TraceWriter } from './trace-writer.ts';
 
 export interface SimulationOptions {
   readonly seed: number;
   readonly faultsMs?: number;
   readonly implementation?: Implementation;
   readonly distort?: (outputs: Outputs) => Outputs;
+  /** Is told every step. */
+  readonly trace?: TraceWriter;
   /** Breaks an obligation of the host's: reports storage as done when it is not. */
   readonly acknowledgesEarly?: boolean;
 }
@@ -93,6 +96,7 @@ class Simulation {
       onUnsynced: (host) => this.#scheduleSync(host),
       onEvent: (host, event) => this.#onEvent(host, event),
       onStep: (host, input, outputs) => {
+        options.trace?.step(host, input, outputs);
         this.#hash.add(JSON.stringify([host.id, this.#timeline.nowMs(), input, outputs]));
       },
     });
