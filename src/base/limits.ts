@@ -17,6 +17,11 @@ export const PAYLOAD_BODY_BYTES_MAX = 16 * MIB;
 export const PAYLOAD_PARTIES_MAX = 1_000;
 /** Contracts' transactions that one payload may name as affected: each is read from the ledger. */
 export const AFFECTED_TRANSACTIONS_MAX = 1_000;
+/**
+ * Request ids that are known of each organisation (design decision 13): those of a hundred seconds
+ * at a thousand writes a second, in some 4.4 MB of memory.
+ */
+export const REQUEST_IDS_KEPT = 100_000;
 /** All bodies in flight on one node; beyond it a request waits unread (design decision 17). */
 export const BODIES_IN_FLIGHT_BYTES_MAX = 256 * MIB;
 /** Header block of a request, and the longest single header (http-api.md §9). */
@@ -72,6 +77,12 @@ export const PAGE_ROWS_MAX = 1000;
 export const SOCKET_PATH_BYTES_MAX = 107;
 /** How long a request may wait for what it needs (a commit, a fresh read) before it is a 503. */
 export const REQUEST_WAIT_MS_MAX = 4_000;
+/** How long a backup waits for the primary's answer to what it forwarded (http-api.md §4). */
+export const FORWARDING_MS_MAX = 3_000;
+/** How often it is looked whether requests that are held can go on. */
+export const HELD_REQUESTS_LOOK_MS = 25;
+/** Callers' certificates that a primary keeps parsed: as many as an interface has sessions. */
+export const FORWARDED_CERTIFICATES_MAX = 1_000;
 /** How long a connector looks for a node that can be reached before it answers 503. */
 export const CONNECTOR_REACH_MS_MAX = 4_000;
 /** How long a connector waits for an answer: GoQuorum itself gives up after 5 s. */
@@ -81,6 +92,16 @@ export const CONNECTOR_ANSWER_MS_MAX = 4_700;
 export const PEER_FRAME_BYTES_MAX = 64 * MIB;
 /** Frames that may wait for one peer; a slow one is refused more, and costs no more memory. */
 export const PEER_QUEUE_BYTES_MAX = 64 * MIB;
+/** Entries of one append message: from here on it is cut in two. */
+export const APPEND_BYTES_MAX = 1 * MIB;
+/** Entries sent to a follower and not yet acknowledged: what fills a line for some time. */
+export const APPEND_ENTRIES_IN_FLIGHT_MAX = 20_000;
+/** Entries that consensus puts in one append message; the receiver refuses more. */
+export const APPEND_ENTRIES_MAX = 5_000;
+/** Bytes of an entry that goes to other nodes: a frame has room for it and for what is around. */
+export const REPLICATED_ENTRY_BYTES_MAX = 63 * MIB;
+/** Reads that may wait for the primary to be confirmed. */
+export const FRESH_READS_MAX = 10_000;
 /** Connections to a node's port that have not yet proved which node they are. */
 export const PEER_HANDSHAKES_MAX = 64;
 /** How long a connection between nodes may take until each side knows the other. */
@@ -93,3 +114,14 @@ export const PEER_SILENT_BEATS_MAX = 6;
 export const PEER_REDIAL_MS_MIN = 50;
 /** Longest pause before a peer is dialled again: it must be back within an election or two. */
 export const PEER_REDIAL_MS_MAX = 1_000;
+
+/** A request to join: a certificate request, evidence and the endorsements that go with it. */
+export const JOIN_BODY_BYTES_MAX = 256 * KIB;
+/** Nodes that may wait to be trusted: anyone who has evidence can ask. */
+export const PENDING_NODES_MAX = 100;
+/** Interfaces that a node may name of itself: its row is read at each change of nodes. */
+export const NODE_INTERFACES_MAX = 16;
+/** An operator's signed action: ids, times and a signature. */
+export const OPERATOR_ACTION_BYTES_MAX = 16 * KIB;
+/** Operator's actions that are remembered so that none is carried out twice. */
+export const OPERATOR_ACTIONS_KEPT = 100;

@@ -30,7 +30,7 @@ const TAG_SIGN1 = 18;
 
 export type CoseAlgorithm = 'ES256' | 'ES384' | 'ES512';
 
-const ALGORITHM_IDS: Readonly<Record<CoseAlgorithm, number>> = {
+export const ALGORITHM_IDS: Readonly<Record<CoseAlgorithm, number>> = {
   ES256: -7,
   ES384: -35,
   ES512: -36,

@@ -48,6 +48,11 @@ export class SigningKey implements Signer {
     return new SigningKey(key);
   }
 
+  /** From a private key in PEM. */
+  static fromPem(pem: string): SigningKey {
+    return new SigningKey(createPrivateKey(pem));
+  }
+
   get curve(): CurveName {
     return this.algorithm === 'ES256' ? 'P-256' : 'P-384';
   }

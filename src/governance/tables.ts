@@ -25,6 +25,16 @@ export const IDENTITY_ENDORSEMENT = 'public:ccf.internal.previous_service_identi
  * proven.
  */
 export const RESTARTS = 'public:concordat.restarts';
+/**
+ * Node id → eight zero bytes: nodes that were retired and then deleted from the nodes table. A
+ * retired identity never comes back, and after the deletion only this row still knows it.
+ */
+export const FORMER_NODES = 'public:concordat.former_nodes';
+/**
+ * `<created_at, 10 digits>:<hex SHA-256 of what was signed>` → JSON string, base64 of the signed
+ * request: the newest operator's actions (`operator-actions.ts`).
+ */
+export const OPERATOR_ACTIONS = 'public:concordat.operator_actions';
 
 /** The key of a table that holds one value. */
 export const SINGLETON: Uint8Array = new Uint8Array(8);

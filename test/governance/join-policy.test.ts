@@ -1,0 +1,91 @@
+// Evidence is judged by the tables, each rule with a reason of its own.
+
+import { expect, test } from 'vitest';
+import type { Evidence } from '../../src/attestation/evidence.ts';
+import {
+  VIRTUAL_HOST_DATA,
+  VIRTUAL_MEASUREMENT,
+  virtualEvidence,
+} from '../../src/attestation/virtual.ts';
+import { base64Of, utf8 } from '../../src/base/bytes.ts';
+import { sha256 } from '../../src/crypto/hash.ts';
+import { SigningKey } from '../../src/crypto/keys.ts';
+import { verifyJoinEvidence } from '../../src/governance/join-policy.ts';
+import { VIRTUAL_MEASUREMENTS } from '../../src/governance/tables.ts';
+import { SmallService } from './small-service.ts';
+
+const { publicKeyDer } = SigningKey.generate('P-256');
+const GOOD = {
+  host_data: VIRTUAL_HOST_DATA,
+  measurement: VIRTUAL_MEASUREMENT,
+  report_data: base64Of(sha256(publicKeyDer)),
+};
+
+function stated(statement: unknown): Evidence {
+  const quote = base64Of(utf8(JSON.stringify(statement)));
+  return { format: 'Insecure_Virtual', quote, endorsements: '' };
+}
+
+test('what a node says of itself is admitted', async () => {
+  const { current } = (await SmallService.create()).store;
+  const evidence = virtualEvidence(publicKeyDer, VIRTUAL_HOST_DATA);
+  expect(await verifyJoinEvidence(evidence, publicKeyDer, current)).toEqual({
+    admitted: true,
+    codeDigest: Buffer.from(VIRTUAL_MEASUREMENT).toString('hex'),
+  });
+  expect(await verifyJoinEvidence(stated(GOOD), publicKeyDer, current)).toMatchObject({
+    admitted: true,
+  });
+});
+
+const OTHER = base64Of(sha256(utf8('another key')));
+
+test.each<[string, Evidence, string, RegExp]>([
+  ['no base64', { ...stated(GOOD), quote: '*' }, 'QuoteUnverifiable', /not base64/],
+  ['no JSON', { ...stated(GOOD), quote: base64Of(utf8('{')) }, 'QuoteUnverifiable', /not JSON/],
+  ['no object', stated('statement'), 'QuoteUnverifiable', /not an object/],
+  ['no measurement', stated({ ...GOOD, measurement: 1 }), 'QuoteUnverifiable', /measurement/],
+  ['odd host data', stated({ ...GOOD, host_data: 'AB' }), 'QuoteUnverifiable', /host_data/],
+  [
+    'short report data',
+    stated({ ...GOOD, report_data: 'AAAA' }),
+    'QuoteUnverifiable',
+    /32 bytes/,
+  ],
+  [
+    'a platform of later days',
+    { ...stated(GOOD), format: 'AMD_SEV_SNP_v1' },
+    'QuoteUnverifiable',
+    /AMD_SEV_SNP_v1/,
+  ],
+  [
+    "another node's key",
+    stated({ ...GOOD, report_data: OTHER, measurement: 'other' }),
+    'ReportDataMismatch',
+    /public key hash/,
+  ],
+  [
+    'other code',
+    stated({ ...GOOD, measurement: 'other', host_data: '00'.repeat(32) }),
+    'UnknownMeasurement',
+    /other is not in public:ccf.gov.nodes.virtual.measurements/,
+  ],
+  [
+    'another host',
+    stated({ ...GOOD, host_data: '00'.repeat(32) }),
+    'UntrustedHostData',
+    /virtual.host_data/,
+  ],
+])('refused: %s', async (_title, evidence, fault, message) => {
+  const { current } = (await SmallService.create()).store;
+  const verdict = await verifyJoinEvidence(evidence, publicKeyDer, current);
+  expect(verdict).toMatchObject({ admitted: false, fault });
+  expect('message' in verdict && verdict.message).toMatch(message);
+});
+
+test('code that is taken off the list is admitted no more', async () => {
+  const service = await SmallService.create();
+  service.run((tx) => tx.table(VIRTUAL_MEASUREMENTS).remove(utf8(VIRTUAL_MEASUREMENT)));
+  const verdict = await verifyJoinEvidence(stated(GOOD), publicKeyDer, service.store.current);
+  expect(verdict).toMatchObject({ fault: 'UnknownMeasurement' });
+});
