@@ -72,7 +72,8 @@ export class ChunkStore {
   #complete: WritableChunk[] = [];
   #open: WritableChunk | undefined;
   readonly #readable = new Map<Seqno, Promise<ReadableChunk>>();
-  readonly #recent = new RecentEntries();
+  /** The newest entries' bytes: whoever has them before they are written adds them here. */
+  readonly recent = new RecentEntries();
 
   private constructor(
     disk: Disk,
@@ -86,15 +87,23 @@ export class ChunkStore {
     this.#closed = [...closed];
   }
 
-  /** Continues a scanned ledger. `flush: false` leaves flushing to the operating system. */
+  /**
+   * Continues a scanned ledger: `complete` are the chunks whose last entry is not known to be
+   * committed. `flush: false` leaves flushing to the operating system.
+   */
   static async open(
     disk: Disk,
     folder: string,
     flush: boolean,
     closed: readonly ClosedChunk[],
     open: OpenChunk | undefined,
+    complete: readonly OpenChunk[] = [],
   ): Promise<ChunkStore> {
     const store = new ChunkStore(disk, folder, flush, closed);
+    for (const chunk of complete) {
+      const file = await disk.open(`${folder}/${chunk.name}`, 'write');
+      store.#complete.push({ ...chunk, file, positions: [...chunk.positions] });
+    }
     if (open !== undefined) {
       const file = await disk.open(`${folder}/${open.name}`, 'write');
       const positions = [...open.positions];
@@ -158,7 +167,6 @@ export class ChunkStore {
   /** Removes the entries after `seqno`, none of which may be in a closed chunk. */
   async truncate(seqno: Seqno): Promise<void> {
     invariant((this.#closed.at(-1)?.end ?? 0) <= seqno, 'committed chunks are never cut');
-    this.#recent.truncate(seqno);
     if (this.#open !== undefined) {
       this.#complete.push(this.#open);
       this.#open = undefined;
@@ -176,7 +184,7 @@ export class ChunkStore {
 
   /** The whole entry at `seqno`. Rejects with `LedgerUnreadable` if it cannot be had. */
   async read(seqno: Seqno): Promise<Buffer> {
-    const recent = this.#recent.get(seqno);
+    const recent = this.recent.get(seqno);
     if (recent !== undefined) return recent;
     const open = this.#writableWith(seqno);
     if (open !== undefined) return await readEntry(open, seqno - open.start, seqno);
@@ -213,9 +221,6 @@ export class ChunkStore {
     if (closes) parts.push(encodePositions(chunk.positions));
     await chunk.file.write(writeAt, Buffer.concat(parts));
     await this.#sync(chunk.file);
-    for (const [index, entry] of entries.entries()) {
-      this.#recent.add(seqnoAfter(first, index), entry);
-    }
     if (closes) await this.#finish(chunk);
     if (isNew && this.#flush) await this.#disk.syncFolder(this.#folder);
   }

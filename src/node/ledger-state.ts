@@ -33,6 +33,8 @@ export interface CommittedSignature {
   /** Entries that it covers and that no signature before it did, signatures not counted. */
   readonly transactions: number;
   readonly bytes: number;
+  /** Its chunk ends with it. */
+  readonly endsChunk: boolean;
 }
 
 interface UncommittedEntry {
@@ -161,7 +163,8 @@ export class LedgerState implements LedgerParts {
         transactions += 1;
         continue;
       }
-      onSignature({ seqno: entry.seqno, transactions, bytes }, entry.signature);
+      const endsChunk = entry.bytesInChunk === 0;
+      onSignature({ seqno: entry.seqno, transactions, bytes, endsChunk }, entry.signature);
       this.tree.flushTo(entry.seqno);
       this.#bytesInChunkBefore = entry.bytesInChunk;
       done = index + 1;

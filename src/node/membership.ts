@@ -109,7 +109,9 @@ function nodeOfRow(key: string, value: Uint8Array): KnownNode {
     typeof of === 'object' && of !== null ? Reflect.get(of, name) : undefined;
   const status = field(row, 'status');
   if (status !== 'Pending' && status !== 'Trusted' && status !== 'Retired') {
-    throw new CodedError('LedgerDamaged', `node ${key} has the status ${String(status)}`, { key });
+    throw new CodedError('LedgerDamaged', `node ${key} has the status ${String(status)}`, {
+      key,
+    });
   }
   const network = field(row, 'node_to_node_interface');
   const address = field(network, 'published_address') ?? field(network, 'bind_address');

@@ -2,6 +2,7 @@
  * A ledger that begins: new keys, a new secret, and nothing written yet.
  */
 import { seqnoOf, viewOf } from '../base/ids.ts';
+import { NOWHERE } from '../consensus/positions.ts';
 import { Store } from '../kv/store.ts';
 import { ChunkStore } from '../ledger/chunk-store.ts';
 import { LeafIndex } from '../ledger/leaf-index.ts';
@@ -10,6 +11,7 @@ import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import { SecretHistory } from '../ledger/secret-history.ts';
 import { ViewHistory } from '../ledger/view-history.ts';
 import { createIdentity } from './identity.ts';
+import { LedgerState } from './ledger-state.ts';
 import {
   endorseSelf,
   makeNodeCertificate,
@@ -19,7 +21,9 @@ import {
 import type { NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import { VoteRecordFile } from './replication/vote-record.ts';
 import type { SealedFolder } from './sealed-folder.ts';
+import { SecretPool } from './secret-pool.ts';
 
 /** Views start at 2 (ledger-format.md §12). */
 const FIRST_VIEW = viewOf(2);
@@ -46,17 +50,26 @@ export async function beginLedger(
   const nowMs = clock.nowMs();
   const serviceCertificatePem = await makeServiceCertificate(identity, nowMs);
   const flush = options.durability === 'fsync';
+  const votes = new VoteRecordFile(disk, folders.votes);
+  await votes.begin(nowMs);
+  const { fingerprint } = identity.nodeKey;
   return {
     identity,
-    view: FIRST_VIEW,
-    viewStart: seqnoOf(1),
+    state: new LedgerState({
+      store: new Store(options.applications.flatMap((each) => each.archivedTables)),
+      tree: new MerkleTree(),
+      leaves: new LeafIndex(),
+      views: new ViewHistory(),
+      secrets,
+    }),
+    pool: new SecretPool([secret], fingerprint, identity.encryptionKey),
+    beginning: {
+      kind: 'found',
+      point: { oldest: NOWHERE, views: [], committed: seqnoOf(0), retirements: [] },
+      view: FIRST_VIEW,
+    },
+    votes,
     startupSeqno: seqnoOf(0),
-    restart: undefined,
-    store: new Store(options.applications.flatMap((each) => each.archivedTables)),
-    tree: new MerkleTree(),
-    leaves: new LeafIndex(),
-    views: new ViewHistory(),
-    secrets,
     chunks: await ChunkStore.open(disk, folders.ledger, flush, [], undefined),
     serviceCertificatePem,
     nodeCertificatePem: await makeNodeCertificate(

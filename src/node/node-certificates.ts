@@ -35,6 +35,17 @@ const BACKDATE_MS = 60 * 60 * 1000;
 export interface NodeAddresses {
   readonly host: string;
   readonly port: number;
+  readonly nodeToNode?: {
+    readonly host: string;
+    readonly port: number;
+    readonly publishedAddress?: string;
+  };
+}
+
+/** Where other nodes reach a node; its own front door when it talks to none. */
+export function nodeAddressOf({ host, port, nodeToNode }: NodeAddresses): string {
+  const own = nodeToNode ?? { host, port };
+  return nodeToNode?.publishedAddress ?? `${own.host}:${own.port}`;
 }
 
 /** A new service's certificate. */
@@ -112,7 +123,7 @@ export async function describeNode(
     certificatePem,
     evidence: virtualEvidence(identity.nodeKey.publicKeyDer, hostData),
     hostData,
-    nodeAddress: address,
+    nodeAddress: nodeAddressOf(addresses),
     serviceAddress: address,
   };
 }

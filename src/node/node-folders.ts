@@ -10,6 +10,8 @@ export interface NodeFolders {
   readonly snapshots: string;
   readonly sealed: string;
   readonly index: string;
+  /** What this node promised the others (replication/vote-record.ts). */
+  readonly votes: string;
   /** What a restart cut off or set aside; nothing reads it. */
   readonly aside: string;
 }
@@ -20,6 +22,7 @@ export function foldersOf(folder: string): NodeFolders {
     snapshots: `${folder}/snapshots`,
     sealed: `${folder}/sealed`,
     index: `${folder}/index`,
+    votes: `${folder}/votes`,
     aside: `${folder}/set-aside`,
   };
 }
@@ -30,4 +33,5 @@ export async function makeFolders(disk: Disk, folders: NodeFolders): Promise<voi
   await disk.makeFolder(folders.snapshots);
   await disk.makeFolder(folders.sealed);
   await disk.makeFolder(folders.index);
+  await disk.makeFolder(folders.votes);
 }

@@ -2,9 +2,12 @@
  * What a node is told at its start, and the values that stand when it is told nothing.
  */
 import type { Application } from '../apps/interface.ts';
-import type { Clock, Disk, LocalIndex, Random, Timers } from '../base/environment.ts';
+import type { Clock, Disk, LocalIndex, Random, Sealer, Timers } from '../base/environment.ts';
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
+import type { Verifier } from '../crypto/verifier.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
+import type { PeerNetworkOptions } from './peers/peer-network.ts';
+import type { PeerTransport, PeerTransportDependencies } from './peers/peer-transport.ts';
 import type { SignatureKind } from './root-signing.ts';
 
 export interface NodeOptions {
@@ -12,6 +15,11 @@ export interface NodeOptions {
   readonly folder: string;
   readonly host: string;
   readonly port: number;
+  /** Where other nodes reach this one; without it there are no other nodes. */
+  readonly nodeToNode?: NodeToNodeOptions;
+  readonly consensus: ConsensusTimes;
+  /** Whether a restart whose freshness cannot be proven goes on by itself (design decision 11). */
+  readonly unprovenRestart: 'allow' | 'refuse';
   /** `fsync` acknowledges what is on stable storage; `os` what the operating system has. */
   readonly durability: 'fsync' | 'os';
   readonly signatures: SignatureOptions;
@@ -23,6 +31,19 @@ export interface NodeOptions {
   readonly applications: readonly Application[];
   readonly version: string;
   readonly frontDoor: FrontDoorOptions;
+}
+
+export interface NodeToNodeOptions {
+  readonly host: string;
+  readonly port: number;
+  /** `host:port` by which the others are told to dial it, if that is another. */
+  readonly publishedAddress?: string;
+}
+
+/** `consensus` of node-lifecycle.md §2, in milliseconds. */
+export interface ConsensusTimes {
+  readonly messageTimeoutMs: number;
+  readonly electionTimeoutMs: number;
 }
 
 export interface SignatureOptions {
@@ -50,6 +71,8 @@ export const SIGNATURE_DEFAULTS: SignatureOptions = {
 export const NODE_DEFAULTS = {
   host: '127.0.0.1',
   durability: 'fsync',
+  consensus: { messageTimeoutMs: 50, electionTimeoutMs: 1000 },
+  unprovenRestart: 'refuse',
   signatures: SIGNATURE_DEFAULTS,
   chunkBytes: CHUNK_BYTES_DEFAULT,
   checkpointEntries: 50_000,
@@ -65,6 +88,17 @@ export interface NodeDependencies {
   readonly log: NodeLog;
   /** Opens the local index; LevelDB's unless a test has its own. */
   readonly openIndex?: (folder: string) => Promise<LocalIndex>;
+  /** Opens the way to the other nodes; real connections unless a test has its own. */
+  readonly openTransport?: (
+    options: PeerNetworkOptions,
+    dependencies: PeerTransportDependencies,
+  ) => PeerTransport;
+  /** Opens what seals this node's secrets; the platform's own unless a test has another. */
+  readonly openSealer?: (disk: Disk, folder: string, random: Random) => Promise<Sealer>;
+  /** Checks signatures; Node's own cryptography unless a test has its own. */
+  readonly verifier?: Verifier;
+  /** This node's retirement is recorded for good: the process should end. */
+  readonly onRetired?: () => void;
   /** Something that must not happen did, or the disk failed: the process should end. */
   readonly onFatal: (error: unknown) => void;
 }

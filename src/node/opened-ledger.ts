@@ -1,33 +1,28 @@
 /**
- * A ledger ready to be written: its state in memory, its files, and the keys that go with it. It is
- * made in one of two ways: a new service (`new-service.ts`) or a restart in place (`restart.ts`).
+ * A ledger ready to be gone on with: its state in memory, its files, and the keys that go with it.
+ * It is made in one of two ways: a new service (`new-service.ts`), or a start from what lies in the
+ * node's folder (`restart.ts`), where a joiner has put what it was given.
  */
-import type { Seqno, View } from '../base/ids.ts';
-import type { Store } from '../kv/store.ts';
+import type { Seqno } from '../base/ids.ts';
+import type { Beginning } from '../consensus/consensus.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
-import type { LeafIndex } from '../ledger/leaf-index.ts';
-import type { MerkleTree } from '../ledger/merkle.ts';
-import type { SecretHistory } from '../ledger/secret-history.ts';
-import type { ViewHistory } from '../ledger/view-history.ts';
 import type { Identity } from './identity.ts';
+import type { LedgerState } from './ledger-state.ts';
+import type { VoteRecordFile } from './replication/vote-record.ts';
+import type { SecretPool } from './secret-pool.ts';
 
 export interface OpenedLedger {
   readonly identity: Identity;
-  /** The view in which this node writes, and the first seqno of it. */
-  readonly view: View;
-  readonly viewStart: Seqno;
+  readonly state: LedgerState;
+  readonly pool: SecretPool;
+  readonly chunks: ChunkStore;
+  /** How consensus begins. */
+  readonly beginning: Beginning;
+  readonly votes: VoteRecordFile;
   /** Where this process found the ledger: 0 for a new one. */
   readonly startupSeqno: Seqno;
-  readonly restart:
-    | { readonly proven: boolean; readonly view: View; readonly seqno: Seqno }
-    | undefined;
-  readonly store: Store;
-  readonly tree: MerkleTree;
-  readonly leaves: LeafIndex;
-  readonly views: ViewHistory;
-  readonly secrets: SecretHistory;
-  readonly chunks: ChunkStore;
   readonly serviceCertificatePem: string;
+  /** What this node shows until the ledger has a certificate for it. */
   readonly nodeCertificatePem: string;
   readonly selfSignedCertificatePem: string;
   /** The service's endorsement of its own key. */

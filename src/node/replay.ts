@@ -2,9 +2,10 @@
  * Reading a node's own ledger back at a restart (design decision 11).
  *
  * Every entry is hashed into the Merkle tree and every signature's root compared with it; entries
- * after the checkpoint are opened and applied. What follows the last signature was never
- * acknowledged and is cut; what cannot be understood before it means damage, and then nothing is
- * changed at all.
+ * after the checkpoint are opened and applied. What a chunk's name or a checkpoint shows to be
+ * committed is committed; later signatures wait for what the other nodes say. What follows the last
+ * signature can be no ground of a vote or a commit and is cut; what cannot be understood before it
+ * means damage, and then nothing is changed at all.
  */
 import { invariant } from '../base/assert.ts';
 import { equalBytes, hexOf, NO_BYTES } from '../base/bytes.ts';
@@ -12,18 +13,22 @@ import type { Disk } from '../base/environment.ts';
 import { CodedError, isCoded, messageOf } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
 import { writeU64 } from '../base/words.ts';
+import type { Entry } from '../consensus/messages.ts';
 import { Store } from '../kv/store.ts';
-import type { MapWrites } from '../kv/write-set.ts';
+import { detachedWrites, type MapWrites } from '../kv/write-set.ts';
 import { CHUNK_HEADER_BYTES, encodePositions } from '../ledger/chunk.ts';
 import type { ClosedChunk, OpenChunk } from '../ledger/chunk-store.ts';
 import { FLAG_CHUNK_AFTER, openEntry, type ParsedEntry, parseEntry } from '../ledger/entry.ts';
 import { LeafIndex } from '../ledger/leaf-index.ts';
 import { MerkleTree } from '../ledger/merkle.ts';
 import { type LedgerSecret, ledgerSecretOf } from '../ledger/secret.ts';
-import { type DatedSecret, SecretHistory } from '../ledger/secret-history.ts';
+import { SecretHistory } from '../ledger/secret-history.ts';
 import { parseSignature, type ReadSignature } from '../ledger/signature.ts';
 import { ViewHistory } from '../ledger/view-history.ts';
 import type { ScannedChunk } from './ledger-scan.ts';
+import { LedgerState } from './ledger-state.ts';
+import { factsOf, nodesAfter, nodesIn } from './membership.ts';
+import type { SecretPool } from './secret-pool.ts';
 import { damageIn, isBeginning } from './torn-tail.ts';
 
 export interface ReplayRequest {
@@ -31,8 +36,8 @@ export interface ReplayRequest {
   readonly folder: string;
   readonly chunks: readonly ScannedChunk[];
   readonly archivedTables: readonly string[];
-  /** Every ledger secret this node has made; which of them were used shows in the ledger. */
-  readonly secrets: readonly DatedSecret[];
+  /** The ledger secrets this node knows; which of them were used shows in the ledger. */
+  readonly secrets: SecretPool;
   /** State to start from, once the ledger has been shown to lead to it. */
   readonly checkpoint?: {
     readonly seqno: Seqno;
@@ -53,17 +58,17 @@ export interface Tail {
 }
 
 export interface Replayed {
-  readonly store: Store;
-  readonly tree: MerkleTree;
-  readonly leaves: LeafIndex;
-  readonly views: ViewHistory;
-  readonly secrets: SecretHistory;
+  readonly state: LedgerState;
+  /** What consensus must know of the entries that are not known to be committed. */
+  readonly uncommitted: readonly Entry[];
   /** The last signature, to which everything was rolled back; undefined if there is none. */
   readonly lastSigned: TxId | undefined;
   readonly lastSignature: ReadSignature | undefined;
   /** The root that it signs. */
   readonly lastRoot: Uint8Array | undefined;
   readonly closed: readonly ClosedChunk[];
+  /** Complete chunks whose last entry is not known to be committed. */
+  readonly complete: readonly OpenChunk[];
   /** The chunk to continue, and whether its last entry asks for it to be closed. */
   readonly open: OpenChunk | undefined;
   readonly openMustClose: boolean;
@@ -105,11 +110,10 @@ interface OpenEnd {
 
 class Replay {
   readonly #request: ReplayRequest;
-  readonly #store: Store;
-  readonly #tree = new MerkleTree();
-  readonly #leaves = new LeafIndex();
-  readonly #views = new ViewHistory();
-  readonly #secrets = new SecretHistory();
+  readonly #state: LedgerState;
+  /** Up to here all is known to be committed. */
+  readonly #committed: number;
+  readonly #uncommitted: Entry[] = [];
   #applying: boolean;
   #lastSigned: TxId | undefined;
   #lastSignature: ReadSignature | undefined;
@@ -121,11 +125,26 @@ class Replay {
   #signedFlags = 0;
   #bytes = 0;
   readonly #closed: ClosedChunk[] = [];
+  readonly #complete: OpenChunk[] = [];
 
   constructor(request: ReplayRequest) {
     this.#request = request;
-    this.#store = new Store(request.archivedTables);
+    this.#state = new LedgerState({
+      store: new Store(request.archivedTables),
+      tree: new MerkleTree(),
+      leaves: new LeafIndex(),
+      views: new ViewHistory(),
+      secrets: new SecretHistory(),
+    });
+    this.#committed = Math.max(
+      request.checkpoint?.seqno ?? 0,
+      ...request.chunks.map(({ end }) => end ?? 0),
+    );
     this.#applying = request.checkpoint === undefined;
+  }
+
+  get #newest(): Seqno {
+    return this.#state.newest;
   }
 
   async run(): Promise<Replayed> {
@@ -141,15 +160,13 @@ class Replay {
     if (!this.#applying) throw new CheckpointMismatch();
     this.#rollBack();
     return {
-      store: this.#store,
-      tree: this.#tree,
-      leaves: this.#leaves,
-      views: this.#views,
-      secrets: this.#secrets,
+      state: this.#state,
+      uncommitted: this.#uncommitted,
       lastSigned: this.#lastSigned,
       lastSignature: this.#lastSignature,
       lastRoot: this.#lastRoot,
       closed: this.#closed,
+      complete: this.#complete,
       ...last,
       bytes: this.#bytes,
     };
@@ -176,7 +193,7 @@ class Replay {
       if (this.#lastSigned?.seqno === entry.seqno) this.#noteSigned(offset, entry.flags);
     }
     this.#bytes += offset;
-    this.#request.onProgress?.(this.#leaves.newest, this.#bytes);
+    this.#request.onProgress?.(this.#newest, this.#bytes);
     if (isClosed) {
       this.#checkClosed(chunk, bytes);
       return undefined;
@@ -191,7 +208,7 @@ class Replay {
   }
 
   #checkClosed(chunk: ScannedChunk, bytes: Buffer): void {
-    const last = seqnoOf(this.#leaves.newest);
+    const last = this.#newest;
     const place = { chunk, offset: chunk.word };
     if (last !== chunk.end) {
       throw damaged(place, `it ends at entry ${last}, but its name says ${chunk.end}`);
@@ -209,8 +226,10 @@ class Replay {
     const kept = this.#positions.slice(0, this.#signedCount);
     const openMustClose = (this.#signedFlags & FLAG_CHUNK_AFTER) !== 0;
     if (chunk.word !== 0 && this.#isComplete(chunk, bytes)) {
-      const end = seqnoOf(this.#leaves.newest);
-      this.#closed.push({ name: chunk.name, start: chunk.start, end });
+      const { name, start } = chunk;
+      const end = this.#newest;
+      if (end <= this.#committed) this.#closed.push({ name, start, end });
+      else this.#complete.push({ name, start, positions: kept, length: this.#signedEnd });
       return undefined;
     }
     if (kept.length === 0) {
@@ -251,11 +270,11 @@ class Replay {
   /** The entry at a place, or undefined where an open chunk's torn tail begins. */
   #soundEntry(bytes: Buffer, place: Place, isClosed: boolean): SoundEntry | undefined {
     const { offset } = place;
-    const expected = seqnoAfter(seqnoOf(this.#leaves.newest));
+    const expected = seqnoAfter(this.#newest);
     let why: string;
     try {
       const entry = parseEntry(bytes, offset);
-      if (entry.seqno === expected && entry.view >= this.#views.lastView) {
+      if (entry.seqno === expected && entry.view >= this.#state.views.lastView) {
         const secret = this.#secretOf(entry);
         return { entry, privateMaps: this.#applying ? openEntry(entry, secret) : undefined };
       }
@@ -272,7 +291,7 @@ class Replay {
       offset,
       expected,
       secrets: (seqno) =>
-        this.#request.secrets
+        this.#request.secrets.all
           .filter(({ from }) => from <= seqno)
           .map((secret) => ledgerSecretOf(secret.bytes)),
       table: mustClose ? encodePositions(this.#positions) : undefined,
@@ -283,13 +302,12 @@ class Replay {
 
   /** The secret that seals an entry: one made for just this place, or the one before. */
   #secretOf(entry: ParsedEntry): LedgerSecret {
-    const own = this.#request.secrets.find(
-      ({ from, view }) => from === entry.seqno && view === entry.view,
-    );
+    const { secrets } = this.#request;
+    const own = secrets.beginningWith(entry);
     if (own !== undefined) return ledgerSecretOf(own.bytes);
-    const secret = this.#secrets.at(seqnoOf(entry.seqno));
+    const secret = this.#state.secrets.at(seqnoOf(entry.seqno));
     if (secret !== undefined) return secret;
-    if (this.#request.secrets.some(({ from }) => from === entry.seqno)) {
+    if (secrets.all.some(({ from }) => from === entry.seqno)) {
       throw new CodedError(
         'SealBroken',
         `no secret was made for entry ${entry.view}.${entry.seqno}`,
@@ -304,39 +322,53 @@ class Replay {
   }
 
   async #take({ entry, privateMaps }: SoundEntry, place: Place): Promise<void> {
-    const seqno = seqnoOf(entry.seqno);
-    this.#views.note(viewOf(entry.view), seqno);
-    for (const secret of this.#request.secrets) {
-      if (secret.from === seqno && secret.view === entry.view) this.#secrets.add(secret);
-    }
+    const [view, seqno] = [viewOf(entry.view), seqnoOf(entry.seqno)];
+    const { store, secrets } = this.#state;
+    const own = this.#request.secrets.madeFor(view, seqno);
+    if (own !== undefined) secrets.add(own);
     const isSignature = this.#within(place, () => entry.isSignature());
-    let signatureMaps: readonly MapWrites[] = [];
+    const isOpen = seqno > this.#committed;
+    let maps: readonly MapWrites[] = [];
     if (isSignature) {
-      signatureMaps = this.#within(place, () => entry.publicMaps);
-      this.#checkSignature(entry, place, signatureMaps);
+      maps = this.#within(place, () => entry.publicMaps.map(detachedWrites));
+      this.#checkSignature(entry, place, maps);
     }
     const leaf = this.#within(place, () => entry.leaf());
-    this.#tree.append(leaf);
-    this.#leaves.append(leaf);
-    if (isSignature) {
-      this.#leaves.noteSignature(this.#lastSignature?.cose !== undefined);
-      this.#tree.flushTo(seqno);
+    if (privateMaps !== undefined) {
+      if (!isSignature) {
+        const all = this.#within(place, () => [...entry.publicMaps, ...privateMaps]);
+        maps = all.map(detachedWrites);
+      }
+      store.apply(seqno, isSignature ? [] : maps);
     }
-    if (privateMaps === undefined) await this.#meetCheckpoint(seqno, place);
-    else if (isSignature) {
-      this.#store.apply(seqno, []);
-      this.#store.commit(seqno, signatureMaps.map(detached));
-    } else {
-      const maps = this.#within(place, () => [...entry.publicMaps, ...privateMaps]);
-      this.#store.apply(seqno, maps.map(detached));
+    const before = this.#state.nodes;
+    const nodes = isOpen && !isSignature ? nodesAfter(before, maps) : before;
+    const isDual = this.#lastSignature?.cose !== undefined;
+    this.#state.append({
+      ...{ seqno, view, leaf, flags: entry.flags, byteLength: entry.bytes.length },
+      ...(isSignature ? { signature: { maps, isDual } } : {}),
+      ...(nodes === before ? {} : { nodes }),
+    });
+    if (isOpen) this.#uncommitted.push(factsOf({ view, seqno, isSignature }, before, nodes));
+    else if (isSignature) await this.#settle(seqno, place);
+  }
+
+  /** A signature that is known to be committed. */
+  async #settle(seqno: Seqno, place: Place): Promise<void> {
+    const state = this.#state;
+    if (this.#applying) state.commit(seqno, () => undefined);
+    else {
+      state.pass(seqno);
+      await this.#meetCheckpoint(seqno, place);
     }
+    if (seqno === this.#committed) state.setCommittedNodes(nodesIn(state.store.committedView));
   }
 
   #checkSignature(entry: ParsedEntry, place: Place, maps: readonly MapWrites[]): void {
     const signature = this.#within(place, () => parseSignature(maps));
     invariant(signature !== undefined, 'an entry that begins like a signature is read as one');
     const { raw, tree } = signature;
-    const root = this.#tree.root();
+    const root = this.#state.tree.root();
     const signed = this.#within(place, () =>
       raw !== undefined || tree === undefined ? raw?.root : MerkleTree.deserialise(tree).root(),
     );
@@ -364,25 +396,22 @@ class Replay {
       return;
     }
     const signed = this.#lastSigned?.seqno === seqno;
-    if (!signed || hexOf(this.#tree.root()) !== checkpoint.root) {
+    if (!signed || hexOf(this.#state.tree.root()) !== checkpoint.root) {
       throw new CheckpointMismatch();
     }
-    if (!(await checkpoint.load(this.#store))) throw new CheckpointMismatch();
+    if (!(await checkpoint.load(this.#state.store))) throw new CheckpointMismatch();
     invariant(
-      this.#store.committed === seqno,
+      this.#state.store.committed === seqno,
       `the checkpoint met at ${place.offset} is loaded`,
     );
     this.#applying = true;
   }
 
-  /** Goes back to the last signature: nothing after it was ever acknowledged. */
+  /** Goes back to the last signature. */
   #rollBack(): void {
     const kept = this.#lastSigned?.seqno ?? seqnoOf(0);
-    this.#store.rollback(kept);
-    if (this.#tree.size > kept + 1) this.#tree.truncate(kept + 1);
-    this.#leaves.truncate(kept);
-    this.#views.rollback(kept);
-    this.#secrets.rollback(kept);
+    this.#state.rollback(kept);
+    while ((this.#uncommitted.at(-1)?.seqno ?? 0) > kept) this.#uncommitted.pop();
   }
 
   async #load(name: string): Promise<Buffer> {
@@ -404,14 +433,6 @@ class Replay {
       throw damaged(place, messageOf(error));
     }
   }
-}
-
-/** The same writes with values of their own, so that they do not keep a whole file in memory. */
-function detached(map: MapWrites): MapWrites {
-  const writes = new Map<string, Uint8Array>();
-  for (const [key, value] of map.writes)
-    writes.set(key, Uint8Array.prototype.slice.call(value));
-  return { name: map.name, writes, removes: map.removes };
 }
 
 function damaged(place: Place, why: string): CodedError {

@@ -1,40 +1,25 @@
 /**
- * Restart in place of a node whose ledger is there (design decision 11).
- *
- * A node that is its whole configuration can ask nobody whether its disk is the newest, so its
- * freshness is unproven: it goes on with what it holds, in a new view and under a fresh ledger
- * secret, sealed and on stable storage before it is used. Nothing is ever sealed again under the
- * old one, so a disk that was rolled back cannot make it use a nonce twice.
+ * Restart in place of a node from what lies in its folder (design decision 11): its keys, its
+ * secrets and its ledger are read back; whether that is the newest state is for the other nodes to
+ * say, and consensus asks them. A joiner's first start is the same, from what it was given.
  */
 import { invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
-import { type Seqno, seqnoAfter, seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
+import { seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
+import type { LedgerPoint, VoteRecord } from '../consensus/outputs.ts';
+import { higher, NOWHERE } from '../consensus/positions.ts';
 import { certificatePublicKeyDer } from '../crypto/certificates.ts';
 import { decodeSign1, signatureStructure } from '../crypto/cose.ts';
 import type { Verifier } from '../crypto/verifier.ts';
-import { type NodeDescription, writeNode } from '../governance/opening.ts';
-import { writeSecretRows } from '../governance/recovery-shares.ts';
-import {
-  HISTORICAL_SECRET,
-  jsonRow,
-  MEMBER_ENCRYPTION_KEYS,
-  MEMBER_INFO,
-  NODE_CERTIFICATES,
-  RESTARTS,
-  type RestartRow,
-  SERVICE_CONFIG,
-  SERVICE_INFO,
-  type ServiceInfoRow,
-  SINGLETON,
-} from '../governance/tables.ts';
-import type { ReadView, Transaction } from '../kv/tables.ts';
+import { NODE_CERTIFICATES, SERVICE_INFO, type ServiceInfoRow } from '../governance/tables.ts';
 import { ChunkStore } from '../ledger/chunk-store.ts';
-import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import { loadCheckpoint, readHead } from './checkpoint.ts';
 import { type Identity, loadIdentity } from './identity.ts';
 import { scanLedger } from './ledger-scan.ts';
+import type { LedgerState } from './ledger-state.ts';
+import { nodesIn, nodeVersions, votersOf } from './membership.ts';
 import {
   endorseSelf,
   makeNodeCertificate,
@@ -45,16 +30,16 @@ import type { NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import { type Replayed, replay } from './replay.ts';
+import { VoteRecordFile } from './replication/vote-record.ts';
 import type { SealedFolder } from './sealed-folder.ts';
+import { SecretPool } from './secret-pool.ts';
 import { cutTail, nameClosedChunks } from './tail-cut.ts';
+import { singletonRow } from './unproven-restart.ts';
 
-export interface Restarted {
-  readonly ledger: OpenedLedger;
-  /** Writes the first transaction of the new view. */
-  readonly writeFirst: (transaction: Transaction, node: NodeDescription) => void;
-}
+/** The service's certificate as a joiner pinned it; who founded the service has it in its ledger. */
+export const SERVICE_CERTIFICATE = 'service-certificate';
 
-/** Reads a ledger back and makes it ready to be written; undefined if nothing in it is signed. */
+/** Reads a ledger back and makes it ready to be gone on with; undefined if there is none. */
 export async function reopenLedger(
   options: NodeOptions,
   dependencies: NodeDependencies,
@@ -62,87 +47,106 @@ export async function reopenLedger(
   sealed: SealedFolder,
   index: LocalIndex,
   verifier: Verifier,
-): Promise<Restarted | undefined> {
-  const { disk, random, clock, log } = dependencies;
+): Promise<OpenedLedger | undefined> {
+  const { disk, clock, log } = dependencies;
   const identity = await loadIdentity(sealed);
-  const replayed = await readBack(options, dependencies, folders, sealed, identity, index);
-  const { store, lastSigned } = replayed;
-  if (lastSigned === undefined) return undefined;
-  const service = rowOf<ServiceInfoRow>(store.current, SERVICE_INFO);
-  await checkLastSignature(replayed, service, verifier);
+  const { fingerprint } = identity.nodeKey;
+  const secrets = await sealed.ledgerSecrets();
+  const pool = new SecretPool(secrets, fingerprint, identity.encryptionKey);
+  const replayed = await readBack(options, dependencies, folders, pool, identity, index);
+  const { state, lastSigned } = replayed;
+  const pinned = (await sealed.has(SERVICE_CERTIFICATE))
+    ? Buffer.from(await sealed.get(SERVICE_CERTIFICATE)).toString()
+    : undefined;
+  if (lastSigned === undefined && pinned === undefined) return undefined;
+  const serviceCertificatePem =
+    lastSigned === undefined || pinned !== undefined
+      ? (pinned ?? '')
+      : singletonRow<ServiceInfoRow>(state.store.current, SERVICE_INFO).cert;
+  if (lastSigned !== undefined) {
+    await checkLastSignature(replayed, serviceCertificatePem, verifier);
+  }
 
   if (replayed.tail !== undefined) {
     await cutTail(disk, folders.ledger, folders.aside, replayed.tail, log);
   }
   const closed = await nameClosedChunks(disk, folders.ledger, replayed);
   const flush = options.durability === 'fsync';
-  const chunks = await ChunkStore.open(disk, folders.ledger, flush, closed, replayed.open);
-  if (replayed.openMustClose) {
-    await chunks.completeOpen();
-    await chunks.commit(lastSigned.seqno);
-  }
-
-  const old = replayed.secrets.latest;
-  const made = await sealed.ledgerSecrets();
-  const view = viewOf(Math.max(lastSigned.view, ...made.map((secret) => secret.view)) + 1);
-  const from = seqnoAfter(lastSigned.seqno);
-  const secret = { from, view, bytes: random.bytes(LEDGER_SECRET_BYTES) };
-  await sealed.putLedgerSecret(secret);
-  replayed.secrets.add(secret);
+  const { open, complete } = replayed;
+  const chunks = await ChunkStore.open(disk, folders.ledger, flush, closed, open, complete);
+  if (replayed.openMustClose) await chunks.completeOpen();
 
   const nowMs = clock.nowMs();
-  const key = utf8(identity.nodeKey.fingerprint);
-  const held = store.current.table(NODE_CERTIFICATES).get(key);
+  const votes = new VoteRecordFile(disk, folders.votes);
+  const { record } = await votes.begin(nowMs);
+  const held = state.store.current.table(NODE_CERTIFICATES).get(utf8(fingerprint));
   const heldPem = held === undefined ? undefined : Buffer.from(held).toString();
   const nodeCertificatePem =
     heldPem === undefined || needsRenewal(heldPem, nowMs)
-      ? await makeNodeCertificate(identity, service.cert, options, nowMs)
+      ? await makeNodeCertificate(identity, serviceCertificatePem, options, nowMs)
       : heldPem;
-  const row: RestartRow = {
-    node_id: identity.nodeKey.fingerprint,
-    continues: textOfTxId(lastSigned),
-    proven: false,
-  };
-  const txId = { view, seqno: from };
   return {
-    ledger: {
-      ...replayed,
-      identity,
-      view,
-      viewStart: from,
-      startupSeqno: lastSigned.seqno,
-      restart: { proven: false, ...txId },
-      chunks,
-      serviceCertificatePem: service.cert,
-      nodeCertificatePem,
-      selfSignedCertificatePem: await makeSelfSignedCertificate(identity, options, nowMs),
-      endorsement: await endorseSelf(identity, nowMs),
-      markOpened: async () => undefined,
+    identity,
+    state,
+    pool,
+    chunks,
+    beginning: {
+      kind: 'restart',
+      point: pointOf(state),
+      record: recordOf(record, replayed, pool),
+      entries: replayed.uncommitted,
     },
-    writeFirst: (transaction, node) => {
-      transaction.table(RESTARTS).put(utf8(textOfTxId(txId)), jsonRow(row));
-      writeNode(transaction, node);
-      writeSecretRows(
-        transaction,
-        {
-          secret: secret.bytes,
-          from,
-          previous: { secret: old.bytes, from: old.from },
-          ...shareHolders(transaction),
-          nodes: [node],
-          ...previousStored(transaction),
-        },
-        random,
-      );
-    },
+    votes,
+    startupSeqno: lastSigned?.seqno ?? seqnoOf(0),
+    serviceCertificatePem,
+    nodeCertificatePem,
+    selfSignedCertificatePem: await makeSelfSignedCertificate(identity, options, nowMs),
+    endorsement: await endorseSelf(identity, nowMs),
+    markOpened: async () => undefined,
   };
+}
+
+/** What is known to be committed, as consensus must know it. */
+function pointOf({ store, views }: LedgerState): LedgerPoint {
+  const committed = store.committed;
+  const nodes = nodesIn(store.committedView);
+  const versions = nodeVersions(store.committedView);
+  const voters = votersOf(nodes);
+  const newest = [...versions.values()].reduce(higher, seqnoOf(0));
+  return {
+    oldest: NOWHERE,
+    views: views.starts
+      .filter(({ seqno }) => seqno <= committed)
+      .map(({ view, seqno }) => ({ view, first: seqno })),
+    committed,
+    ...(voters.length === 0 ? {} : { configuration: { seqno: newest, nodes: voters } }),
+    retirements: [...nodes]
+      .filter(([, { status }]) => status === 'Retired')
+      .map(([node, { retiredCommitted }]) => {
+        // The table says when the row was written last: that is what is known of both moments.
+        const ordered = versions.get(node) ?? newest;
+        return retiredCommitted ? { node, ordered, recorded: ordered } : { node, ordered };
+      }),
+  };
+}
+
+/** No view is used again: neither one voted in, nor one in which a secret was made. */
+function recordOf(
+  record: VoteRecord | undefined,
+  { lastSigned, state }: Replayed,
+  pool: SecretPool,
+): VoteRecord {
+  const made = pool.all.map(({ view }) => view).reduce(higher, viewOf(0));
+  const written = higher(lastSigned?.view ?? viewOf(0), state.views.lastView);
+  const view = higher(made, written);
+  return record === undefined || record.view < view ? { view } : record;
 }
 
 async function readBack(
   options: NodeOptions,
   { disk, log }: NodeDependencies,
   folders: NodeFolders,
-  sealed: SealedFolder,
+  secrets: SecretPool,
   identity: Identity,
   index: LocalIndex,
 ): Promise<Replayed> {
@@ -153,7 +157,7 @@ async function readBack(
     folder: folders.ledger,
     chunks,
     archivedTables: options.applications.flatMap((each) => each.archivedTables),
-    secrets: await sealed.ledgerSecrets(),
+    secrets,
     ...(head === undefined
       ? {}
       : {
@@ -186,17 +190,17 @@ async function readBack(
  */
 async function checkLastSignature(
   replayed: Replayed,
-  service: ServiceInfoRow,
+  serviceCertificatePem: string,
   verifier: Verifier,
 ): Promise<void> {
-  const { lastSignature, lastRoot, lastSigned, store } = replayed;
+  const { lastSignature, lastRoot, lastSigned, state } = replayed;
   invariant(
     lastSignature !== undefined && lastRoot !== undefined && lastSigned !== undefined,
     'a ledger that goes on has a last signature',
   );
   const { raw, cose } = lastSignature;
   if (raw !== undefined) {
-    const row = store.current.table(NODE_CERTIFICATES).get(utf8(raw.node));
+    const row = state.store.current.table(NODE_CERTIFICATES).get(utf8(raw.node));
     const certificate = row === undefined ? undefined : Buffer.from(row).toString();
     const good =
       certificate !== undefined &&
@@ -211,7 +215,7 @@ async function checkLastSignature(
   if (cose === undefined) return;
   const { protectedBytes, signature } = decodeSign1(cose);
   const good = await verifier.ecdsa({
-    publicKeyDer: certificatePublicKeyDer(service.cert),
+    publicKeyDer: certificatePublicKeyDer(serviceCertificatePem),
     message: signatureStructure(protectedBytes, lastRoot),
     hash: 'SHA-384',
     signature,
@@ -227,33 +231,4 @@ function badSignature(txId: TxId, whose: string): CodedError {
       `${whose}. Nothing was changed; restore the ledger from a backup`,
     { txId: textOfTxId(txId) },
   );
-}
-
-function shareHolders(view: ReadView): {
-  readonly holders: readonly { memberId: string; encryptionPublicKeyPem: string }[];
-  readonly threshold: number;
-} {
-  const holders = view
-    .table(MEMBER_ENCRYPTION_KEYS)
-    .page()
-    .map((row) => ({
-      memberId: Buffer.from(row.key).toString(),
-      encryptionPublicKeyPem: Buffer.from(row.value).toString(),
-    }))
-    .filter(({ memberId }) => view.table(MEMBER_INFO).has(utf8(memberId)));
-  const config = rowOf<{ recovery_threshold: number }>(view, SERVICE_CONFIG);
-  return { holders, threshold: config.recovery_threshold };
-}
-
-function previousStored(view: ReadView): { previousStoredAt?: Seqno } {
-  const version = view.table(HISTORICAL_SECRET).versionOf(SINGLETON);
-  return version === undefined ? {} : { previousStoredAt: version };
-}
-
-function rowOf<Row>(view: ReadView, table: string): Row {
-  const row = view.table(table).get(SINGLETON);
-  if (row === undefined) {
-    throw new CodedError('LedgerDamaged', `the ledger has no row in ${table}`, { table });
-  }
-  return JSON.parse(Buffer.from(row).toString()) as Row;
 }

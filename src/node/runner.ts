@@ -14,7 +14,7 @@ import { StoreTransaction } from '../kv/transaction.ts';
 import { statusOf, type ViewHistory } from '../ledger/view-history.ts';
 import type { ArchiveReader } from './archive-reader.ts';
 import type { ReceiptBuilder } from './receipt-builder.ts';
-import type { WritePipeline } from './write-pipeline.ts';
+import type { Replica } from './replica.ts';
 
 /** Times a request is run again because the state moved on while it looked. */
 const RERUNS_MAX = 8;
@@ -23,17 +23,12 @@ const REACH_POLL_MS = 20;
 
 export interface RunnerDependencies {
   readonly store: Store;
-  readonly pipeline: WritePipeline;
+  readonly replica: Pick<Replica, 'submit' | 'whenCommitted' | 'whenReached' | 'readIndex'>;
   readonly archive: ArchiveReader;
   readonly receipts: ReceiptBuilder;
   readonly views: ViewHistory;
   readonly timers: Timers;
   readonly files: NodeFiles;
-  /**
-   * A seqno that was committed when the call was made, as a confirmed leader knows it; what a state
-   * at least as new does not show, does not exist.
-   */
-  readonly readIndex: () => Promise<Seqno>;
 }
 
 export class Runner {
@@ -45,13 +40,13 @@ export class Runner {
 
   async run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
     if (options.minTxId !== undefined) await this.#reach(options.minTxId);
-    const proven = options.linearizable ? await this.#deps.readIndex() : undefined;
+    const proven = options.linearizable ? await this.#deps.replica.readIndex() : undefined;
     if (proven !== undefined) await this.#committed(proven);
     for (let runs = 0; runs < RERUNS_MAX; runs += 1) {
       const seen = this.#seenBy(endpoint);
       const result = await this.#attempt(endpoint, request, options);
       if (result.response.absence !== true) return result;
-      const index = await this.#deps.readIndex();
+      const index = await this.#deps.replica.readIndex();
       if (index <= seen) return result;
       await this.#committed(index);
     }
@@ -120,7 +115,7 @@ export class Runner {
     step: Extract<Step, { kind: 'write' }>,
     options: RunOptions,
   ): Promise<RunResult> {
-    const { pipeline, store } = this.#deps;
+    const { replica, store } = this.#deps;
     const scope = endpoint.governs ? 'service' : 'application';
     const transaction = new StoreTransaction(store, scope);
     const response = step.apply(transaction);
@@ -129,12 +124,12 @@ export class Runner {
     if (!keepsWrites(response) || writes.length === 0) {
       // What it read may be uncommitted, and an answer that waits, be it about a presence or an
       // absence, rests only on what is committed.
-      const seen = store.newest;
-      if (waits) await pipeline.whenCommitted(seen);
-      return { response, txId: this.#txIdAt(seen) };
+      const seen = this.#txIdAt(store.newest);
+      if (waits) await replica.whenCommitted(seen);
+      return { response, txId: seen };
     }
-    const txId = pipeline.submit(writes, transaction.claimsDigest);
-    if (waits) await pipeline.whenCommitted(txId.seqno);
+    const txId = replica.submit(writes, transaction.claimsDigest);
+    if (waits) await replica.whenCommitted(txId);
     return { response, txId };
   }
 
@@ -161,7 +156,7 @@ export class Runner {
   }
 
   async #committed(seqno: Seqno): Promise<void> {
-    await this.#deps.pipeline.whenCommitted(seqno);
+    await this.#deps.replica.whenReached(seqno);
   }
 
   #txIdAt(seqno: Seqno): TxId {

@@ -1,39 +1,84 @@
 /**
- * One running node: what an opened ledger and a front door make together.
+ * One running node: what an opened ledger, its part in consensus and a front door make together.
  */
 import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
 import { InvariantError, invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
-import { CodedError, messageOf } from '../base/errors.ts';
-import { type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
+import { messageOf } from '../base/errors.ts';
+import {
+  type NodeId,
+  type Seqno,
+  seqnoAfter,
+  seqnoOf,
+  type TxId,
+  type View,
+} from '../base/ids.ts';
 import { systemRandom } from '../crypto/random.ts';
+import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { markRetiredCommitted } from '../governance/nodes-retirement.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
 import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
-import type { Backend, NodeFacts, RunOptions, RunResult } from '../http/backend.ts';
+import type {
+  Backend,
+  ForwardedAnswer,
+  ForwardedRequest,
+  NodeFacts,
+  RunOptions,
+  RunResult,
+} from '../http/backend.ts';
 import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
+import type { MapWrites } from '../kv/write-set.ts';
+import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
+import { Forwarding } from './forwarding.ts';
+import type { CommittedSignature } from './ledger-state.ts';
+import type { KnownNodes } from './membership.ts';
+import { describeNode } from './node-certificates.ts';
 import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import type { PeerMessage } from './peers/messages.ts';
+import type { Peer } from './peers/peer-network.ts';
+import { createPeerTransport, type PeerTransport } from './peers/peer-transport.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
+import { Replica, type WritePipelineLinks } from './replica.ts';
 import { Runner } from './runner.ts';
+import type { SealedFolder } from './sealed-folder.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
+import { writeUnprovenRestart } from './unproven-restart.ts';
 import { WritePipeline } from './write-pipeline.ts';
+
+/** How long a stopping primary leaves its last words time to reach the others. */
+const FAREWELL_MS = 50;
+
+/** What a node is made of, besides what it is told. */
+export interface NodeParts {
+  readonly ledger: OpenedLedger;
+  readonly sealed: SealedFolder;
+  readonly index: LocalIndex;
+  readonly snapshots: { readonly folder: SnapshotFolder; readonly grownBytes: number };
+  /** Writes the service's first transaction; absent unless the service is new. */
+  readonly create?: (transaction: Transaction) => void;
+  /** Nodes to talk to besides those that the ledger names so far. */
+  readonly peers?: readonly Peer[];
+}
 
 export class RunningNode implements Backend {
   readonly #options: NodeOptions;
   readonly #deps: NodeDependencies;
+  readonly #parts: NodeParts;
   readonly #ledger: OpenedLedger;
-  readonly #index: LocalIndex;
-  readonly #pipeline: WritePipeline;
+  readonly #transport: PeerTransport | undefined;
+  readonly #forwarding: Forwarding;
+  readonly #replica: Replica;
   readonly #receipts: ReceiptBuilder;
   readonly #runner: Runner;
   readonly #snapshots: SnapshotTaker;
@@ -46,41 +91,41 @@ export class RunningNode implements Backend {
   #commits = 0;
   #transactions = 0;
 
-  constructor(
-    options: NodeOptions,
-    dependencies: NodeDependencies,
-    ledger: OpenedLedger,
-    index: LocalIndex,
-    snapshots: { readonly folder: SnapshotFolder; readonly grownBytes: number },
-  ) {
+  constructor(options: NodeOptions, dependencies: NodeDependencies, parts: NodeParts) {
     this.#options = options;
     this.#deps = dependencies;
+    this.#parts = parts;
+    const { ledger } = parts;
     this.#ledger = ledger;
-    this.#index = index;
-    this.#checkpointAt = ledger.store.committed;
-    const { identity, store, tree, leaves, views, secrets, chunks } = ledger;
-    this.#pipeline = new WritePipeline(
+    const { state, chunks } = ledger;
+    const { store, leaves, views, tree, secrets } = state;
+    const { timers, clock, random, log } = dependencies;
+    this.#checkpointAt = store.committed;
+    this.#transport = this.#openTransport();
+    const send = (to: NodeId, message: PeerMessage): boolean =>
+      this.#transport?.send(to, message) ?? false;
+    this.#forwarding = new Forwarding({
+      send,
+      primary: () => this.#replica.consensus.leader,
+      execute: (request) => this.#executeForwarded(request),
+      timers,
+      onFault: (fault, where) => this.#onFault(fault, where),
+    });
+    this.#replica = new Replica(
+      { ...options.consensus, unproven: options.unprovenRestart },
       {
-        ...options.signatures,
-        nodeId: identity.nodeKey.fingerprint,
-        view: ledger.view,
-        chunkBytes: options.chunkBytes,
-      },
-      {
-        store,
-        tree,
-        leaves,
-        views,
-        secrets,
-        chunks,
-        nodeKey: identity.nodeKey,
-        serviceKey: identity.serviceKey,
-        nodeCertificatePem: ledger.nodeCertificatePem,
-        clock: dependencies.clock,
-        timers: dependencies.timers,
+        ...{ ledger, clock, timers, random, log, send },
+        verifier: dependencies.verifier ?? nodeVerifier,
+        duties: {
+          newPipeline: (view, links) => this.#newPipeline(view, links),
+          firstWrites: (view, isUnproven) => this.#firstWrites(view, isUnproven),
+          retiredWrites: (nodes) => this.#retiredWrites(nodes),
+          onCommitted: (signature) => this.#onCommitted(signature),
+          onFollows: () => this.#snapshots.forget(),
+          onNodes: (nodes) => this.#onNodes(nodes),
+          onRetired: () => dependencies.onRetired?.(),
+        },
         onFatal: dependencies.onFatal,
-        onCommit: (seqno, transactions, bytes) => this.#onCommit(seqno, transactions, bytes),
-        endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
       },
     );
     const archive = new ArchiveReader(chunks, leaves, secrets);
@@ -90,38 +135,43 @@ export class RunningNode implements Backend {
       {
         entries: options.snapshotEntries,
         receiptForm: kind === 'cose' ? 'cose' : 'json',
-        grownBytes: snapshots.grownBytes,
+        grownBytes: parts.snapshots.grownBytes,
       },
       {
-        store,
-        tree,
-        views,
-        secrets,
-        pipeline: this.#pipeline,
+        ...{ store, tree, views, secrets, timers, log },
+        replica: this.#replica,
         receipts: this.#receipts,
-        folder: snapshots.folder,
-        timers: dependencies.timers,
-        log: dependencies.log,
+        folder: parts.snapshots.folder,
       },
     );
     const folders = foldersOf(options.folder);
     this.files = new OfferedFiles({
       disk: dependencies.disk,
       snapshotFolder: folders.snapshots,
-      snapshots: snapshots.folder,
+      snapshots: parts.snapshots.folder,
       ledgerFolder: folders.ledger,
       chunks,
     });
     this.#runner = new Runner({
-      store,
-      pipeline: this.#pipeline,
-      archive,
+      ...{ store, archive, views, timers },
+      replica: this.#replica,
       receipts: this.#receipts,
-      views,
-      timers: dependencies.timers,
       files: this.files,
-      readIndex: () => this.#readIndex(),
     });
+  }
+
+  /** Takes its part in the service; resolves when the other nodes can reach it. */
+  async start(): Promise<void> {
+    await this.#transport?.listen();
+    this.#onNodes(this.#ledger.state.nodes);
+    this.#replica.start();
+  }
+
+  /**
+   * Resolves when it leads, or follows, and holds all that anyone was ever told to be committed.
+   */
+  async ready(): Promise<void> {
+    await this.#replica.ready();
   }
 
   get nodeId(): string {
@@ -134,10 +184,10 @@ export class RunningNode implements Backend {
 
   /** Commits a transaction of the service itself. */
   async commitService(write: (transaction: Transaction) => void): Promise<TxId> {
-    const transaction = new StoreTransaction(this.#ledger.store, 'service');
+    const transaction = new StoreTransaction(this.#ledger.state.store, 'service');
     write(transaction);
-    const txId = this.#pipeline.submit(transaction.writeSet(), transaction.claimsDigest);
-    await this.#pipeline.whenCommitted(txId.seqno);
+    const txId = this.#replica.submit(transaction.writeSet(), transaction.claimsDigest);
+    await this.#replica.whenCommitted(txId);
     return txId;
   }
 
@@ -146,7 +196,7 @@ export class RunningNode implements Backend {
     opening: Omit<Opening, 'secret' | 'endorsement' | 'endorsingKeyDer'>,
     also: (transaction: Transaction) => void,
   ): Promise<TxId> {
-    const secret = this.#ledger.secrets.latest.bytes;
+    const secret = this.#ledger.state.secrets.latest.bytes;
     const { endorsement, identity } = this.#ledger;
     const endorsingKeyDer = identity.serviceKey.publicKeyDer;
     const txId = await this.commitService((transaction) => {
@@ -177,12 +227,7 @@ export class RunningNode implements Backend {
       clock: this.#deps.clock,
       timers: this.#deps.timers,
       tls: { key: identity.nodeKey.privateKeyPem(), cert: this.#certificate() },
-      onFault: (fault, where) => {
-        this.#deps.log.warn(`${where}: ${messageOf(fault)}`);
-        // A broken invariant means that this node no longer understands its own state. Anything
-        // else was one request's misfortune, and must not be a way to stop the node.
-        if (fault instanceof InvariantError) this.#deps.onFatal(fault);
-      },
+      onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
   }
@@ -191,14 +236,20 @@ export class RunningNode implements Backend {
   async stop(): Promise<void> {
     this.#stopNotice = true;
     await this.#frontDoor?.close();
-    await this.#snapshots.stop();
-    await this.#pipeline.stop();
+    const snapshots = this.#snapshots.stop();
+    const leads = this.#replica.consensus.role === 'leader';
+    await this.#replica.stop();
+    await snapshots;
     await this.#checkpoint;
+    if (leads && (this.#transport?.connected().length ?? 0) > 0) {
+      await new Promise<void>((resolve) => this.#deps.timers.after(FAREWELL_MS, resolve));
+    }
+    await this.#transport?.close();
     try {
       await this.#writeCheckpoint();
     } finally {
       await this.#ledger.chunks.close();
-      await this.#index.close();
+      await this.#parts.index.close();
     }
   }
 
@@ -206,14 +257,17 @@ export class RunningNode implements Backend {
     return this.#runner.run(endpoint, request, options);
   }
 
-  /** A service of one node. */
   isPrimary(): boolean {
-    return true;
+    return this.#replica.isPrimary;
   }
 
-  forward(): Promise<never> {
-    const message = 'this node is the primary: it has nobody to forward a request to';
-    return Promise.reject(new CodedError('InternalError', message, { status: 503 }));
+  forward(request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
+    return this.#forwarding.forward(request, timeoutMs);
+  }
+
+  /** The operator lets an unproven restart go on. */
+  acceptUnproven(): void {
+    this.#replica.acceptUnproven();
   }
 
   applicationOpen(): boolean {
@@ -221,21 +275,20 @@ export class RunningNode implements Backend {
   }
 
   current(): ReadView {
-    return this.#ledger.store.current;
+    return this.#ledger.state.store.current;
   }
 
   committed(): TxId {
-    const seqno = this.#ledger.store.committed;
-    return { view: this.#ledger.views.viewAt(seqno), seqno };
+    return this.#ledger.state.committed;
   }
 
   statusOf(txId: TxId): TxStatus {
-    const { store, views } = this.#ledger;
+    const { store, views } = this.#ledger.state;
     return statusOf(txId, this.committed(), store.newest, views);
   }
 
   viewHistory(): readonly TxId[] {
-    return this.#ledger.views.complete();
+    return this.#ledger.state.views.complete();
   }
 
   receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt> {
@@ -244,30 +297,47 @@ export class RunningNode implements Backend {
 
   node(): NodeFacts {
     const ledger = this.#ledger;
+    const { consensus, restart, isReady } = this.#replica;
+    const { role } = consensus;
     return {
       nodeId: this.nodeId,
-      state: 'PartOfNetwork',
-      view: ledger.view,
-      role: 'leader',
-      primaryId: this.nodeId,
-      configurations: [{ seqno: seqnoOf(1), nodeIds: [this.nodeId] }],
-      acks: new Map(),
-      lastSignedSeqno: seqnoOf(ledger.leaves.lastSignature),
+      state: isReady ? 'PartOfNetwork' : 'Initialized',
+      view: consensus.view,
+      role: role === 'pre-candidate' ? 'candidate' : role,
+      primaryId: consensus.leader,
+      configurations: consensus.configurations.map(({ seqno, nodes }) => ({
+        seqno,
+        nodeIds: nodes,
+      })),
+      acks: new Map(
+        [...consensus.peers].map(([id, { match, silentMs }]) => [
+          id,
+          { seqno: match, lastReceivedMs: silentMs },
+        ]),
+      ),
+      lastSignedSeqno: seqnoOf(ledger.state.leaves.lastSignature),
       startupSeqno: ledger.startupSeqno,
       stopNotice: this.#stopNotice,
-      ...(ledger.restart === undefined ? {} : { restart: ledger.restart }),
+      ...(restart === undefined ? {} : { restart }),
       selfSignedCertificatePem: ledger.selfSignedCertificatePem,
       version: this.#options.version,
       platform: 'virtual',
     };
   }
 
+  /** Nodes whose word a restart waits for; empty once it takes part. */
+  get waitsFor(): readonly NodeId[] {
+    return this.#replica.waitsFor;
+  }
+
   /** Figures for the operator. */
   figures(): NodeFigures {
+    const { store } = this.#ledger.state;
     return {
-      committedSeqno: this.#ledger.store.committed,
-      uncommitted: this.#pipeline.uncommitted,
-      view: this.#ledger.view,
+      committedSeqno: store.committed,
+      newestSeqno: store.newest,
+      uncommitted: this.#replica.uncommitted,
+      view: this.#replica.consensus.view,
       rounds: this.#commits,
       transactions: this.#transactions,
       chunks: this.#ledger.chunks.closed.length,
@@ -298,13 +368,114 @@ export class RunningNode implements Backend {
   #statusRow: Uint8Array | undefined;
   #status: string | undefined;
 
-  /** With one node the leader is always confirmed; it only must have committed in its view. */
-  async #readIndex(): Promise<Seqno> {
-    await this.#pipeline.whenCommitted(this.#ledger.viewStart);
-    return this.#ledger.store.committed;
+  #openTransport(): PeerTransport | undefined {
+    const { nodeToNode } = this.#options;
+    if (nodeToNode === undefined) return undefined;
+    const { identity, nodeCertificatePem } = this.#ledger;
+    const { timers, random, log, openTransport } = this.#deps;
+    const { host, port } = nodeToNode;
+    return (openTransport ?? createPeerTransport)(
+      { nodeId: this.nodeId as NodeId, host, port },
+      {
+        ...{ timers, random },
+        identity: () => ({ key: identity.nodeKey.privateKeyPem(), cert: nodeCertificatePem }),
+        onPeerUp: () => undefined,
+        onPeerDown: (id) => this.#forwarding.onPeerDown(id),
+        note: (text) => log.warn(text),
+        onMessage: (from, message) => this.#onMessage(from, message),
+      },
+    );
   }
 
-  #onCommit(seqno: Seqno, transactions: number, bytes: number): void {
+  #onMessage(from: NodeId, message: PeerMessage): void {
+    switch (message.kind) {
+      case 'forward-request':
+      case 'forward-answer':
+      case 'forward-refusal':
+        this.#forwarding.receive(from, message);
+        break;
+      default:
+        this.#replica.receive(from, message);
+    }
+  }
+
+  /** Talks to all nodes that were ever trusted, until their rows are removed. */
+  #onNodes(nodes: KnownNodes): void {
+    if (this.#transport === undefined) return;
+    const peers = new Map<NodeId, Peer>();
+    for (const peer of this.#parts.peers ?? []) peers.set(peer.nodeId, peer);
+    for (const [nodeId, { status, address }] of nodes) {
+      if (status === 'Pending') peers.delete(nodeId);
+      else peers.set(nodeId, { nodeId, address });
+    }
+    this.#transport.setPeers([...peers.values()]);
+  }
+
+  async #executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | undefined> {
+    if (!this.isPrimary() || this.#frontDoor === undefined) return undefined;
+    const answer = await this.#frontDoor.executeForwarded(request);
+    return answer === 'not-primary' ? undefined : answer;
+  }
+
+  #onFault(fault: unknown, where: string): void {
+    this.#deps.log.warn(`${where}: ${messageOf(fault)}`);
+    // A broken invariant means that this node no longer understands its own state. Anything else
+    // was one request's misfortune, and must not be a way to stop the node.
+    if (fault instanceof InvariantError) this.#deps.onFatal(fault);
+  }
+
+  #newPipeline(view: View, links: WritePipelineLinks): WritePipeline {
+    const { identity, state } = this.#ledger;
+    const { clock, timers, onFatal } = this.#deps;
+    const { signatures, chunkBytes } = this.#options;
+    return new WritePipeline(
+      { ...signatures, nodeId: this.nodeId, view, chunkBytes },
+      {
+        ...{ state, clock, timers, onFatal },
+        nodeKey: identity.nodeKey,
+        serviceKey: identity.serviceKey,
+        nodeCertificatePem: this.#certificate(),
+        endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
+        ...links,
+      },
+    );
+  }
+
+  async #firstWrites(
+    view: View,
+    isUnproven: boolean,
+  ): Promise<readonly MapWrites[] | undefined> {
+    const { state, identity, nodeCertificatePem } = this.#ledger;
+    const { create, sealed } = this.#parts;
+    const { random } = this.#deps;
+    if (state.newest === 0) {
+      invariant(create !== undefined, 'who founds a service knows what it begins with');
+      return written(state.store, create);
+    }
+    if (!isUnproven) return undefined;
+    const continues = state.txIdAt(state.newest);
+    const txId = { view, seqno: seqnoAfter(state.newest) };
+    const previous = state.secrets.latest;
+    const secret = { from: txId.seqno, view, bytes: random.bytes(LEDGER_SECRET_BYTES) };
+    const node = await describeNode(identity, nodeCertificatePem, this.#options);
+    await sealed.putLedgerSecret(secret);
+    const { role, view: present } = this.#replica.consensus;
+    if (role !== 'leader' || present !== view) return undefined;
+    this.#ledger.pool.add(secret);
+    state.secrets.add(secret);
+    const restart = { node, txId, continues, secret, previous };
+    return written(state.store, (transaction) =>
+      writeUnprovenRestart(transaction, restart, random),
+    );
+  }
+
+  #retiredWrites(nodes: readonly NodeId[]): readonly MapWrites[] {
+    return written(this.#ledger.state.store, (transaction) => {
+      markRetiredCommitted(transaction, nodes);
+    });
+  }
+
+  #onCommitted({ seqno, transactions, bytes }: CommittedSignature): void {
     this.#snapshots.onCommit(seqno, bytes);
     this.#commits += 1;
     this.#transactions += transactions;
@@ -321,7 +492,8 @@ export class RunningNode implements Backend {
   }
 
   async #writeCheckpoint(): Promise<void> {
-    const { store, tree, identity } = this.#ledger;
+    const { identity, state } = this.#ledger;
+    const { store, tree } = state;
     const seqno = store.committed;
     if (seqno === this.#checkpointAt) return;
     const capture = store.capture();
@@ -331,7 +503,7 @@ export class RunningNode implements Backend {
     const key = identity.indexKey;
     try {
       const root = tree.root(seqno + 1);
-      await writeCheckpoint({ index: this.#index, key, random, timers }, capture, root);
+      await writeCheckpoint({ index: this.#parts.index, key, random, timers }, capture, root);
     } finally {
       capture.release();
     }
@@ -340,9 +512,20 @@ export class RunningNode implements Backend {
 
 export interface NodeFigures {
   readonly committedSeqno: number;
+  readonly newestSeqno: number;
   readonly uncommitted: number;
   readonly view: number;
   readonly rounds: number;
   readonly transactions: number;
   readonly chunks: number;
+}
+
+/** The write set of one transaction of the service itself. */
+function written(
+  store: OpenedLedger['state']['store'],
+  write: (transaction: Transaction) => void,
+): readonly MapWrites[] {
+  const transaction = new StoreTransaction(store, 'service');
+  write(transaction);
+  return transaction.writeSet();
 }

@@ -56,9 +56,7 @@ export class SecretPool {
   }
 
   #broughtBy(maps: readonly MapWrites[], seqno: Seqno): Uint8Array | undefined {
-    const row = maps
-      .find(({ name }) => name === ENCRYPTED_SECRETS)
-      ?.writes.get(SINGLETON_KEY);
+    const row = maps.find(({ name }) => name === ENCRYPTED_SECRETS)?.writes.get(SINGLETON_KEY);
     if (row === undefined || this.#key === undefined) return undefined;
     try {
       const rows = JSON.parse(textOf(row)) as Record<string, readonly EncryptedSecret[]>;

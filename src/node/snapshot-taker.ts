@@ -20,12 +20,14 @@ import { type WrittenSnapshot, writeSnapshot } from '../ledger/snapshot-writer.t
 import type { ViewHistory } from '../ledger/view-history.ts';
 import type { NodeLog } from './node-options.ts';
 import type { ReceiptBuilder } from './receipt-builder.ts';
+import type { Replica } from './replica.ts';
 import { inSlices } from './slices.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
-import type { WritePipeline } from './write-pipeline.ts';
 
 /** How long to wait before evidence is offered again to a service that is too busy for it. */
 const BUSY_MS = 50;
+/** How long the evidence may take to commit: another primary may have to be elected first. */
+const EVIDENCE_MS_MAX = 60_000;
 
 export interface SnapshotOptions {
   /** Entries after which a snapshot is due. */
@@ -41,7 +43,7 @@ export interface SnapshotDependencies {
   readonly tree: MerkleTree;
   readonly views: ViewHistory;
   readonly secrets: SecretHistory;
-  readonly pipeline: WritePipeline;
+  readonly replica: Pick<Replica, 'submit' | 'whenCommitted' | 'wantServiceSignature'>;
   readonly receipts: ReceiptBuilder;
   readonly folder: SnapshotFolder;
   readonly timers: Timers;
@@ -80,6 +82,11 @@ export class SnapshotTaker {
   endsChunkAt(signature: Seqno): boolean {
     this.#planned = this.#isDue(signature) ? signature : undefined;
     return this.#planned !== undefined;
+  }
+
+  /** This node does not write any more: what was planned is not. */
+  forget(): void {
+    this.#planned = undefined;
   }
 
   /** Notes a commit, in the turn in which it happens: the state is the one at `seqno`. */
@@ -129,16 +136,17 @@ export class SnapshotTaker {
   }
 
   async #take(capture: Capture): Promise<void> {
-    const { receipts, folder, log, pipeline } = this.#deps;
+    const { receipts, folder, log, replica } = this.#deps;
     const snapshot = await this.#read(capture);
     this.#lastBytes = snapshot.bytes.length;
-    const { seqno, evidenceSeqno } = await this.#vouch(snapshot);
-    await pipeline.whenCommitted(evidenceSeqno);
-    const receipt = await receipts.receipt(evidenceSeqno, this.#options.receiptForm);
+    const { seqno } = snapshot;
+    const evidence = await this.#vouch(snapshot);
+    await replica.whenCommitted(evidence, EVIDENCE_MS_MAX);
+    const receipt = await receipts.receipt(evidence.seqno, this.#options.receiptForm);
     invariant(typeof receipt !== 'string', 'a committed signature covers the evidence');
     const trailer =
       receipt.form === 'json' ? utf8(JSON.stringify(receipt.json)) : receipt.bytes;
-    const written = await folder.write(seqno, evidenceSeqno, snapshot.bytes, trailer);
+    const written = await folder.write(seqno, evidence.seqno, snapshot.bytes, trailer);
     log.info(`snapshot ${written.name} (${written.bytes} bytes) is written`);
   }
 
@@ -162,19 +170,16 @@ export class SnapshotTaker {
   }
 
   /** Writes the evidence; the signature that covers it is the service's as well. */
-  async #vouch({
-    seqno,
-    digest,
-  }: WrittenSnapshot): Promise<{ readonly seqno: Seqno; readonly evidenceSeqno: Seqno }> {
-    const { store, pipeline, timers } = this.#deps;
+  async #vouch({ seqno, digest }: WrittenSnapshot): Promise<TxId> {
+    const { store, replica, timers } = this.#deps;
     const transaction = new StoreTransaction(store, 'service');
     const row = jsonRow({ hash: hexOf(digest), version: seqno });
     transaction.table(SNAPSHOT_EVIDENCE).put(SINGLETON, row);
     for (;;) {
       try {
-        const txId: TxId = pipeline.submit(transaction.writeSet(), digest);
-        pipeline.wantServiceSignature();
-        return { seqno, evidenceSeqno: txId.seqno };
+        const txId = replica.submit(transaction.writeSet(), digest);
+        replica.wantServiceSignature();
+        return txId;
       } catch (error) {
         if (!isCoded(error, 'TooManyPendingTransactions')) throw error;
         await new Promise<void>((resolve) => timers.after(BUSY_MS, resolve));

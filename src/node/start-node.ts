@@ -1,17 +1,21 @@
 /**
- * Starting a node: a new service where the folder is empty, a restart in place where it is not.
+ * Starting a node: a new service where the folder is empty; where it is not, a restart in place,
+ * which is also how a joiner begins with what it was given (`joining/`).
  */
 import { join } from 'node:path';
 import type { Disk, LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
+import type { Transaction } from '../kv/tables.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
 import { openLevelIndex } from './level-index.ts';
 import { beginLedger, OPENED_MARK } from './new-service.ts';
 import { describeNode, SERVICE_CERTIFICATE_DAYS } from './node-certificates.ts';
 import { foldersOf, makeFolders, type NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import type { OpenedLedger } from './opened-ledger.ts';
+import type { Peer } from './peers/peer-network.ts';
 import { reopenLedger } from './restart.ts';
 import { RunningNode } from './running-node.ts';
 import { SEALED_ENDING, SealedFolder } from './sealed-folder.ts';
@@ -31,91 +35,97 @@ export interface Started {
 }
 
 /**
- * Starts a node; its front door is not open yet. Rejects with a coded error and changes
- * nothing.
+ * Starts a node: it takes part in its service when this resolves, and `ready()` tells when it has
+ * caught up; its front door is not open yet. `creation` is what a new service begins with; without
+ * it the folder must hold a node. Rejects with a coded error and changes nothing.
  */
 export async function startNode(
   options: NodeOptions,
   dependencies: NodeDependencies,
-  creation: NewService,
+  creation: NewService | undefined,
+  peers: readonly Peer[] = [],
 ): Promise<Started> {
   const { disk, random, log } = dependencies;
   const folders = foldersOf(options.folder);
   await makeFolders(disk, folders);
   const index = await (dependencies.openIndex ?? openLevelIndex)(folders.index);
   try {
-    const sealer = await virtualSealer(disk, folders.sealed, random);
+    const sealer = await (dependencies.openSealer ?? virtualSealer)(
+      disk,
+      folders.sealed,
+      random,
+    );
     log.warn(
       `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies ` +
         'beside them, and nothing is attested',
     );
     const sealed = new SealedFolder(disk, folders.sealed, sealer);
-    const node = await restarted(options, dependencies, folders, sealed, index);
-    if (node !== undefined) return { node, isNew: false };
-    await clearUnsigned(dependencies, folders, sealed);
-    return {
-      node: await created(options, dependencies, folders, sealed, index, creation),
-      isNew: true,
-    };
+    const old = await reopened(options, dependencies, folders, sealed, index);
+    if (old === undefined) await clearUnsigned(dependencies, folders, sealed);
+    const ledger = old ?? (await founded(options, dependencies, folders, sealed, creation));
+    const snapshots = await openSnapshots(disk, folders, ledger.chunks);
+    const create = old === undefined ? await creationOf(ledger, options, creation) : undefined;
+    const node = new RunningNode(options, dependencies, {
+      ...{ ledger, sealed, index, snapshots, peers },
+      ...(create === undefined ? {} : { create }),
+    });
+    await node.start();
+    return { node, isNew: old === undefined };
   } catch (error) {
     await index.close();
     throw error;
   }
 }
 
-async function restarted(
+async function reopened(
   options: NodeOptions,
   dependencies: NodeDependencies,
   folders: NodeFolders,
   sealed: SealedFolder,
   index: LocalIndex,
-): Promise<RunningNode | undefined> {
+): Promise<OpenedLedger | undefined> {
   if (!(await sealed.has(OPENED_MARK))) return undefined;
-  const reopened = await reopenLedger(
-    options,
-    dependencies,
-    folders,
-    sealed,
-    index,
-    nodeVerifier,
+  const verifier = dependencies.verifier ?? nodeVerifier;
+  const ledger = await reopenLedger(options, dependencies, folders, sealed, index, verifier);
+  if (ledger !== undefined) return ledger;
+  throw new CodedError(
+    'LedgerMissing',
+    `${folders.ledger} holds no signed entry, yet this node has opened a service. Restore its ` +
+      'ledger; or, to begin a new service, choose another folder',
+    { folder: folders.ledger },
   );
-  if (reopened === undefined) {
-    throw new CodedError(
-      'LedgerMissing',
-      `${folders.ledger} holds no signed entry, yet this node has opened a service. Restore its ` +
-        'ledger; or, to begin a new service, choose another folder',
-      { folder: folders.ledger },
-    );
-  }
-  const { ledger, writeFirst } = reopened;
-  const snapshots = await openSnapshots(dependencies.disk, folders, ledger.chunks);
-  const node = new RunningNode(options, dependencies, ledger, index, snapshots);
-  const description = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
-  await node.commitService((transaction) => writeFirst(transaction, description));
-  return node;
 }
 
-async function created(
+async function founded(
   options: NodeOptions,
   dependencies: NodeDependencies,
   folders: NodeFolders,
   sealed: SealedFolder,
-  index: LocalIndex,
-  creation: NewService,
-): Promise<RunningNode> {
-  const ledger = await beginLedger(options, dependencies, folders, sealed);
-  const snapshots = await openSnapshots(dependencies.disk, folders, ledger.chunks);
-  const node = new RunningNode(options, dependencies, ledger, index, snapshots);
-  const description = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
-  await node.commitService((transaction) =>
+  creation: NewService | undefined,
+): Promise<OpenedLedger> {
+  if (creation !== undefined) return await beginLedger(options, dependencies, folders, sealed);
+  throw new CodedError(
+    'NothingToStart',
+    `${options.folder} holds no node: start a new service there, or join one`,
+    { folder: options.folder },
+  );
+}
+
+/** What writes the service's first transaction. */
+async function creationOf(
+  ledger: OpenedLedger,
+  options: NodeOptions,
+  creation: NewService | undefined,
+): Promise<((transaction: Transaction) => void) | undefined> {
+  if (creation === undefined) return undefined;
+  const node = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
+  return (transaction) =>
     writeCreation(transaction, {
       ...creation,
       serviceCertificatePem: ledger.serviceCertificatePem,
       certificateDaysMax: SERVICE_CERTIFICATE_DAYS,
-      node: description,
-    }),
-  );
-  return node;
+      node,
+    });
 }
 
 async function openSnapshots(

@@ -1,10 +1,10 @@
 /**
- * From write set to committed entry: one node's writing half.
+ * From write set to committed entry: the writing half of a node that leads, for as long as its view
+ * lasts.
  *
  * Transactions are sealed and applied one by one as they come. A round then signs all that arrived
- * meanwhile, writes it with one flush and commits it; while one round is on its way to the
- * disk, the next gathers. Replies that wait leave together when their round commits (design
- * decision 5).
+ * meanwhile and hands it over to be replicated; while one round is on its way to the disks, the
+ * next gathers. Replies that wait leave together when their round commits (design decision 5).
  *
  * A round's signature is the node's own (P-256, some 30 µs, on this thread). The service's slower
  * COSE signature is added now and then: its seqno is reserved while a worker of the thread pool
@@ -14,16 +14,13 @@ import { invariant } from '../base/assert.ts';
 import type { Clock, Signer, Timers } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, type TxId, type View } from '../base/ids.ts';
-import { UNCOMMITTED_TRANSACTIONS_MAX } from '../base/limits.ts';
-import type { Store } from '../kv/store.ts';
+import { REPLICATED_ENTRY_BYTES_MAX, UNCOMMITTED_TRANSACTIONS_MAX } from '../base/limits.ts';
 import { isPublicName, type MapWrites } from '../kv/write-set.ts';
-import type { ChunkStore } from '../ledger/chunk-store.ts';
 import { FLAG_CHUNK_AFTER, NO_CLAIMS, sealTransaction } from '../ledger/entry.ts';
-import type { LeafIndex } from '../ledger/leaf-index.ts';
-import type { MerkleTree } from '../ledger/merkle.ts';
-import type { SecretHistory } from '../ledger/secret-history.ts';
 import { signatureMaps } from '../ledger/signature.ts';
-import type { ViewHistory } from '../ledger/view-history.ts';
+import type { LedgerState } from './ledger-state.ts';
+import { factsOf, type KnownNodes, nodesAfter } from './membership.ts';
+import type { WrittenEntry } from './replication/replication.ts';
 import { type SignatureKind, signRootCose, signRootRaw } from './root-signing.ts';
 
 export interface PipelineOptions {
@@ -46,37 +43,31 @@ export interface PipelineOptions {
 }
 
 export interface PipelineDependencies {
-  readonly store: Store;
-  readonly tree: MerkleTree;
-  readonly leaves: LeafIndex;
-  readonly views: ViewHistory;
-  readonly secrets: SecretHistory;
-  readonly chunks: ChunkStore;
+  readonly state: LedgerState;
   readonly nodeKey: Signer;
   readonly serviceKey: Signer;
   /** The node's certificate as the ledger has it. */
   readonly nodeCertificatePem: string;
   readonly clock: Clock;
   readonly timers: Timers;
-  /** The disk failed: what was promised can no longer be kept, so the node must stop. */
+  /** What must not happen has, so the node must stop. */
   readonly onFatal: (error: unknown) => void;
-  /** A round was committed: its signature's seqno, its transactions, the bytes of its entries. */
-  readonly onCommit?: (seqno: Seqno, transactions: number, bytes: number) => void;
+  /** Has entries stored here and on the other nodes; `noteCommitted` tells when they are. */
+  readonly replicate: (entries: readonly WrittenEntry[]) => void;
+  /** Whether somebody waits for a commit: then a round is cut at once. */
+  readonly isAwaited: () => boolean;
   /** Asked of each signature before it is made: whether its chunk must end with it. */
   readonly endsChunkAt?: (signature: Seqno) => boolean;
-}
-
-interface Waiter {
-  readonly seqno: Seqno;
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
 }
 
 interface SealedEntry {
   readonly seqno: Seqno;
   readonly bytes: Buffer;
   readonly leaf: Buffer;
-  readonly signature: 'none' | 'raw' | 'dual';
+  readonly flags: number;
+  readonly signature?: { readonly maps: readonly MapWrites[]; readonly isDual: boolean };
+  /** The nodes from this entry on, if it changes them. */
+  readonly nodes?: KnownNodes;
 }
 
 export class WritePipeline {
@@ -84,15 +75,20 @@ export class WritePipeline {
   readonly #deps: PipelineDependencies;
   /** Seqno that the next entry gets. */
   #next: Seqno;
-  #unwritten: SealedEntry[] = [];
+  #unwritten: WrittenEntry[] = [];
   /** Entries behind a signature whose COSE part is still being made. */
   #behind: SealedEntry[] | undefined;
   /** Transactions that no signature covers yet. */
   #unsigned = 0;
   #unsignedByService = 0;
-  #bytesInChunk: number;
-  #waiters: Waiter[] = [];
+  /** The nodes as the newest sealed entry leaves them. */
+  #nodes: KnownNodes;
+  /** The view's first signature is made: what follows may be written. */
+  #isOpen = false;
   #round: 'idle' | 'due' | 'running' = 'idle';
+  /** The signature of the round on its way, and who learns that it is committed. */
+  #flying: { readonly signature: Seqno; readonly land: () => void } | undefined;
+  #isSignatureDue = false;
   #dualDue: boolean;
   #cancelDelay: (() => void) | undefined;
   #cancelDualDelay: (() => void) | undefined;
@@ -103,14 +99,37 @@ export class WritePipeline {
   constructor(options: PipelineOptions, dependencies: PipelineDependencies) {
     this.#options = options;
     this.#deps = dependencies;
-    this.#next = seqnoAfter(dependencies.store.newest);
+    this.#next = seqnoAfter(dependencies.state.newest);
+    this.#nodes = dependencies.state.nodes;
     this.#dualDue = options.kind !== 'raw';
-    this.#bytesInChunk = dependencies.chunks.openBytes;
   }
 
   /** Transactions that are not yet committed. */
   get uncommitted(): number {
-    return this.#next - 1 - this.#deps.store.committed;
+    return this.#next - 1 - this.#deps.state.store.committed;
+  }
+
+  /** The view in which it writes. */
+  get view(): View {
+    return this.#options.view;
+  }
+
+  /** Whether it takes transactions. */
+  get isOpen(): boolean {
+    return this.#isOpen && this.#failure === undefined && !this.#stopping;
+  }
+
+  /**
+   * Begins the view: with `first`, if it has to begin with that, and with a signature, before
+   * anything else is taken.
+   */
+  begin(first?: readonly MapWrites[]): TxId {
+    invariant(!this.#isOpen && this.#round === 'idle', 'a view begins once');
+    const seqno = this.#next;
+    if (first !== undefined) this.#takeIn(first, NO_CLAIMS);
+    this.#isSignatureDue = true;
+    this.#start();
+    return { view: this.#options.view, seqno };
   }
 
   /**
@@ -120,27 +139,34 @@ export class WritePipeline {
   submit(writeSet: readonly MapWrites[], claimsDigest: Uint8Array = NO_CLAIMS): TxId {
     this.#mustAccept();
     invariant(writeSet.length > 0, 'a transaction without writes makes no entry');
-    const { view } = this.#options;
-    const seqno = this.#next;
-    const sealed = this.#seal(seqno, writeSet, claimsDigest, 0, 'none');
-    this.#next = seqnoAfter(seqno);
-    this.#deps.store.apply(seqno, writeSet);
-    this.#unsigned += 1;
-    if (this.#options.kind !== 'raw') this.#unsignedByService += 1;
-    if (this.#behind === undefined) this.#append(sealed);
-    else this.#behind.push(sealed);
+    const seqno = this.#takeIn(writeSet, claimsDigest);
     this.#schedule();
-    return { view, seqno };
+    return { view: this.#options.view, seqno };
   }
 
-  /** Resolves once the entry at `seqno` is committed; rejects if that can no longer happen. */
-  whenCommitted(seqno: Seqno): Promise<void> {
-    if (seqno <= this.#deps.store.committed) return Promise.resolve();
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return new Promise((resolve, reject) => {
-      this.#waiters.push({ seqno, resolve, reject });
-      this.#schedule();
-    });
+  /** Somebody waits for what is there: the next round is not put off. */
+  hurry(): void {
+    this.#schedule();
+  }
+
+  /** Everything up to this signature is committed. */
+  noteCommitted(signature: Seqno): void {
+    if (this.#flying === undefined || signature < this.#flying.signature) return;
+    const { land } = this.#flying;
+    this.#flying = undefined;
+    land();
+  }
+
+  /** The view is over for this node: what is not handed over is lost, and nothing more is taken. */
+  abandon(): void {
+    this.#failure ??= new CodedError(
+      'NotPrimary',
+      'this node is not the primary any more; ask again',
+      { status: 503, retryAfterSeconds: 1, retryable: true },
+    );
+    this.#cancelDelay?.();
+    this.#cancelDualDelay?.();
+    for (const wake of this.#onIdle.splice(0)) wake();
   }
 
   /** The service's key is to sign the next signature that covers what is there now. */
@@ -161,8 +187,24 @@ export class WritePipeline {
     }
   }
 
+  #takeIn(writeSet: readonly MapWrites[], claimsDigest: Uint8Array): Seqno {
+    const seqno = this.#next;
+    const nodes = nodesAfter(this.#nodes, writeSet);
+    const sealed = this.#seal(seqno, writeSet, claimsDigest, 0);
+    this.#next = seqnoAfter(seqno);
+    this.#deps.state.store.apply(seqno, writeSet);
+    this.#unsigned += 1;
+    if (this.#options.kind !== 'raw') this.#unsignedByService += 1;
+    const entry = nodes === this.#nodes ? sealed : { ...sealed, nodes };
+    this.#nodes = nodes;
+    if (this.#behind === undefined) this.#append(entry);
+    else this.#behind.push(entry);
+    return seqno;
+  }
+
   #mustAccept(): void {
     if (this.#failure !== undefined) throw this.#failure;
+    invariant(this.#isOpen, 'a view begins with a signature');
     if (this.#stopping) {
       throw new CodedError('NodeStopping', 'this node is stopping; ask another one', {
         status: 503,
@@ -183,9 +225,8 @@ export class WritePipeline {
     maps: readonly MapWrites[],
     claimsDigest: Uint8Array,
     flags: number,
-    signature: SealedEntry['signature'],
   ): SealedEntry {
-    const secret = this.#deps.secrets.at(seqno);
+    const secret = this.#deps.state.secrets.at(seqno);
     invariant(secret !== undefined, `there is a ledger secret for entry ${seqno}`);
     const { bytes, leaf } = sealTransaction({
       secret,
@@ -196,30 +237,43 @@ export class WritePipeline {
       publicMaps: maps.filter((map) => isPublicName(map.name)),
       privateMaps: maps.filter((map) => !isPublicName(map.name)),
     });
-    return { seqno, bytes, leaf, signature };
+    if (bytes.length > REPLICATED_ENTRY_BYTES_MAX) {
+      throw new CodedError(
+        'EntryTooLarge',
+        `this transaction makes an entry of ${bytes.length} bytes; other nodes take at most ` +
+          `${REPLICATED_ENTRY_BYTES_MAX}`,
+        { status: 413, bytes: bytes.length },
+      );
+    }
+    return { seqno, bytes, leaf, flags };
   }
 
   /** Puts a sealed entry at the end of the ledger in memory. */
-  #append(sealed: SealedEntry): void {
-    const { tree, leaves, views } = this.#deps;
-    invariant(sealed.seqno === tree.size, `entry ${sealed.seqno} is the next leaf`);
-    tree.append(sealed.leaf);
-    leaves.append(sealed.leaf);
-    if (sealed.signature !== 'none') leaves.noteSignature(sealed.signature === 'dual');
-    views.note(this.#options.view, sealed.seqno);
-    this.#unwritten.push(sealed);
-    this.#bytesInChunk += sealed.bytes.length;
+  #append({ seqno, bytes, leaf, flags, signature, nodes }: SealedEntry): void {
+    const { state } = this.#deps;
+    const { view } = this.#options;
+    const before = state.nodes;
+    state.append({
+      ...{ seqno, view, flags, leaf, byteLength: bytes.length },
+      ...(signature === undefined ? {} : { signature }),
+      ...(nodes === undefined ? {} : { nodes }),
+    });
+    const isSignature = signature !== undefined;
+    const facts = factsOf({ view, seqno, isSignature }, before, nodes ?? before);
+    this.#unwritten.push({ facts, bytes });
   }
 
   #wantsRound(): boolean {
-    return this.#unsigned > 0 || (this.#dualDue && this.#unsignedByService > 0);
+    if (this.#failure !== undefined) return false;
+    const owesDual = this.#dualDue && this.#unsignedByService > 0;
+    return this.#isSignatureDue || this.#unsigned > 0 || owesDual;
   }
 
   /** Decides when the next round is cut: at once when somebody waits, else by count and time. */
   #schedule(): void {
     if (this.#round !== 'idle' || !this.#wantsRound()) return;
     const { transactionsMax, delayMs } = this.#options;
-    if (this.#waiters.length > 0 || this.#unsigned >= transactionsMax) {
+    if (this.#deps.isAwaited() || this.#unsigned >= transactionsMax) {
       this.#makeDue();
       return;
     }
@@ -233,51 +287,48 @@ export class WritePipeline {
     this.#cancelDelay?.();
     this.#cancelDelay = undefined;
     this.#round = 'due';
-    this.#deps.timers.soon(() => {
-      this.#runRound().then(
-        () => this.#endRound(),
-        (error: unknown) => this.#fail(error),
-      );
-    });
+    this.#deps.timers.soon(() => this.#start());
+  }
+
+  #start(): void {
+    this.#runRound().then(
+      () => this.#endRound(),
+      (error: unknown) => this.#fail(error),
+    );
   }
 
   async #runRound(): Promise<void> {
     if (this.#failure !== undefined) return;
     this.#round = 'running';
-    const transactions = this.#unsigned;
+    const { state } = this.#deps;
     const asked = this.#deps.endsChunkAt?.(this.#next) ?? false;
-    const closes = asked || this.#bytesInChunk >= this.#options.chunkBytes;
-    const { sealed: signature, maps } = await this.#sign(closes);
-    const batch = this.#unwritten;
-    const behindStart = batch.indexOf(signature) + 1;
-    this.#unwritten = batch.slice(behindStart);
-    const written = batch.slice(0, behindStart);
-    const first = written[0];
-    invariant(first !== undefined, 'a round holds at least its signature');
-    const { chunks, store, tree } = this.#deps;
-    await chunks.append(
-      written.map((entry) => entry.bytes),
-      first.seqno,
-    );
-    store.commit(signature.seqno, maps);
-    tree.flushTo(signature.seqno);
-    const bytes = written.reduce((sum, entry) => sum + entry.bytes.length, 0);
-    this.#deps.onCommit?.(signature.seqno, transactions, bytes);
-    this.#releaseWaiters(signature.seqno);
-    if (closes) {
-      await chunks.commit(signature.seqno);
-      this.#bytesInChunk = this.#unwritten.reduce((sum, entry) => sum + entry.bytes.length, 0);
-    }
+    const closes = asked || state.bytesInChunk >= this.#options.chunkBytes;
+    const signature = await this.#sign(closes);
+    if (signature === undefined) return;
+    const count = this.#unwritten.findIndex(({ facts }) => facts.seqno === signature) + 1;
+    const written = this.#unwritten.slice(0, count);
+    this.#unwritten = this.#unwritten.slice(count);
+    const landed = new Promise<void>((land) => {
+      this.#flying = { signature, land };
+    });
+    this.#deps.replicate(written);
+    await landed;
   }
 
-  /** Makes the round's signature over all leaves so far and appends it. */
-  async #sign(closes: boolean): Promise<{ sealed: SealedEntry; maps: readonly MapWrites[] }> {
-    const { tree, store } = this.#deps;
+  /**
+   * Makes the round's signature over all leaves so far and appends it; undefined when the view was
+   * over before the service's key had signed.
+   */
+  async #sign(closes: boolean): Promise<Seqno | undefined> {
+    const { state } = this.#deps;
+    const { tree, store } = state;
     const { kind, view } = this.#options;
     const seqno = this.#next;
     this.#next = seqnoAfter(seqno);
     store.apply(seqno, []);
     this.#unsigned = 0;
+    this.#isSignatureDue = false;
+    this.#isOpen = true;
     const withService = this.#wantsServiceSignature(closes);
     if (withService) {
       this.#unsignedByService = 0;
@@ -293,19 +344,19 @@ export class WritePipeline {
     if (withService) {
       this.#behind = [];
       cose = await signRootCose(tree, txId, this.#deps, this.#options);
+      if (this.#failure !== undefined) return undefined;
     }
     const maps = signatureMaps({
       ...(raw === undefined ? {} : { raw }),
       ...(cose === undefined ? {} : { cose }),
       tree: treeRow,
     });
-    const flags = closes ? FLAG_CHUNK_AFTER : 0;
-    const sealed = this.#seal(seqno, maps, NO_CLAIMS, flags, withService ? 'dual' : 'raw');
-    this.#append(sealed);
+    const sealed = this.#seal(seqno, maps, NO_CLAIMS, closes ? FLAG_CHUNK_AFTER : 0);
+    this.#append({ ...sealed, signature: { maps, isDual: withService } });
     const behind = this.#behind ?? [];
     this.#behind = undefined;
     for (const entry of behind) this.#append(entry);
-    return { sealed, maps };
+    return seqno;
   }
 
   #wantsServiceSignature(closes: boolean): boolean {
@@ -315,17 +366,9 @@ export class WritePipeline {
     return closes || this.#dualDue || this.#unsignedByService >= serviceSignatureTransactions;
   }
 
-  #releaseWaiters(seqno: Seqno): void {
-    const waiting: Waiter[] = [];
-    const released: Waiter[] = [];
-    for (const waiter of this.#waiters)
-      (waiter.seqno <= seqno ? released : waiting).push(waiter);
-    this.#waiters = waiting;
-    for (const waiter of released) waiter.resolve();
-  }
-
   #endRound(): void {
     this.#round = 'idle';
+    if (this.#failure !== undefined) return;
     if (this.#options.kind === 'mixed' && this.#unsignedByService > 0) {
       this.#cancelDualDelay ??= this.#deps.timers.after(
         this.#options.serviceSignatureMs,
@@ -341,14 +384,7 @@ export class WritePipeline {
   }
 
   #fail(cause: unknown): void {
-    this.#failure = new CodedError(
-      'LedgerWriteFailed',
-      'the ledger could not be written; this node stops',
-      { status: 503 },
-      { cause },
-    );
-    for (const waiter of this.#waiters.splice(0)) waiter.reject(this.#failure);
-    for (const wake of this.#onIdle.splice(0)) wake();
+    this.abandon();
     this.#deps.onFatal(cause);
   }
 }

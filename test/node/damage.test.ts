@@ -204,12 +204,12 @@ describe('a chunk that a crash left unfinished', () => {
     world.disk.tamper(path, undefined);
     world.disk.tamper(open, change(Buffer.from(bytes), end));
     const { node } = await start(world, SMALL_CHUNKS);
+    await writeRow(node, 80);
+    await node.stop();
     expect(contents(world, path).equals(bytes), 'it is finished as it would have been').toBe(
       true,
     );
     expect(chunkFiles(world)).not.toContain(open);
-    await writeRow(node, 80);
-    await node.stop();
     await readLedger(world.disk);
   }
 

@@ -12,7 +12,6 @@ import { type LoadedSnapshot, loadSnapshot } from '../../src/ledger/snapshot-loa
 import { writeSnapshot } from '../../src/ledger/snapshot-writer.ts';
 import type { NodeOptions } from '../../src/node/node-options.ts';
 import { SIGNATURE_DEFAULTS } from '../../src/node/node-options.ts';
-import type { Replayed } from '../../src/node/replay.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { settle } from '../support/manual-time.ts';
 import {
@@ -23,6 +22,7 @@ import {
   FOLDER,
   LEDGER,
   newWorld,
+  type ReadBack,
   readLedger,
   start,
   type World,
@@ -58,7 +58,7 @@ async function writeRows(node: RunningNode, from: number, to: number): Promise<v
 }
 
 /** What an auditor reads back from the chunks up to the one that ends at `end`. */
-async function readUpTo(world: World, end: number): Promise<Replayed> {
+async function readUpTo(world: World, end: number): Promise<ReadBack> {
   const copy = copyOf(world);
   for (const path of chunkFiles(copy)) {
     if (Number(/ledger_(\d+)/.exec(path)?.[1]) > end) copy.disk.tamper(path, undefined);
@@ -70,7 +70,7 @@ async function readUpTo(world: World, end: number): Promise<Replayed> {
 
 async function load(
   { bytes }: Pick<SnapshotFile, 'bytes'>,
-  { secrets }: Pick<Replayed, 'secrets'>,
+  { secrets }: Pick<ReadBack, 'secrets'>,
   serviceCertificate: string,
 ): Promise<LoadedSnapshot> {
   const secretAt = secrets.at.bind(secrets);
@@ -80,8 +80,8 @@ async function load(
 
 /** The same snapshot made from another store: as another node, or another attempt, would. */
 function madeAgain(
-  { store, tree, views }: Pick<Replayed, 'store' | 'tree' | 'views'>,
-  secrets: Replayed['secrets'],
+  { store, tree, views }: Pick<ReadBack, 'store' | 'tree' | 'views'>,
+  secrets: ReadBack['secrets'],
 ): Buffer {
   const capture = store.capture();
   const leaf = tree.leaf(store.committed);

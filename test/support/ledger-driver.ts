@@ -33,6 +33,7 @@ export async function startDriver(
   const { node, isNew } = await startNode(
     {
       ...NODE_DEFAULTS,
+      unprovenRestart: 'allow',
       folder: `${folder}/node`,
       port: 0,
       applications: [{ name: 'test', endpoints: [], archivedTables: [ARCHIVED] }],
@@ -57,6 +58,7 @@ export async function startDriver(
     },
     { members, recoveryThreshold: 1 },
   );
+  await node.ready();
   if (isNew) {
     const holders = members.map(({ memberId, encryptionPublicKeyPem }) => ({
       memberId,

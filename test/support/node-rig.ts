@@ -12,9 +12,11 @@ import {
   type NodeDependencies,
   type NodeOptions,
 } from '../../src/node/node-options.ts';
+import type { LedgerParts } from '../../src/node/ledger-state.ts';
 import { type Replayed, replay } from '../../src/node/replay.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { SealedFolder } from '../../src/node/sealed-folder.ts';
+import { SecretPool } from '../../src/node/secret-pool.ts';
 import { startNode } from '../../src/node/start-node.ts';
 import { virtualSealer } from '../../src/node/virtual-sealer.ts';
 import { CrashingDisk, type CrashKind, type Lies } from './crashing-disk.ts';
@@ -69,6 +71,7 @@ async function makeMember(): Promise<MemberAtCreation> {
 
 export const RIG_OPTIONS: NodeOptions = {
   ...NODE_DEFAULTS,
+  unprovenRestart: 'allow',
   folder: FOLDER,
   port: 8000,
   applications: [{ name: 'test', endpoints: [], archivedTables: [ARCHIVED] }],
@@ -105,10 +108,21 @@ export async function start(
     },
     { members: [member], recoveryThreshold: 1 },
   );
+  await ready(world, node);
   if (isNew) {
     await node.openService({ holders: [member], threshold: 1, users: [] }, () => undefined);
   }
   return { node, isNew };
+}
+
+/** Waits for a node, or for what keeps it from ever being ready. */
+async function ready(world: World, node: RunningNode): Promise<void> {
+  try {
+    await node.ready();
+  } catch (error) {
+    await node.stop().catch(() => undefined);
+    throw world.fatal[0] ?? error;
+  }
 }
 
 export function rowKey(number: number): Buffer {
@@ -142,17 +156,31 @@ export function holdsRow(node: RunningNode, number: number): boolean {
   return node.current().archive(ARCHIVED).find(archiveKey(number)).length === 1;
 }
 
+export type ReadBack = Replayed & LedgerParts;
+
+/** What was read, with all of it counted as committed: there is no other node to say otherwise. */
+export function whole(replayed: Replayed): ReadBack {
+  const { state, lastSigned } = replayed;
+  if (lastSigned !== undefined && lastSigned.seqno > state.store.committed) {
+    state.commit(lastSigned.seqno, () => undefined);
+  }
+  const { store, tree, leaves, views, secrets } = state;
+  return { ...replayed, store, tree, leaves, views, secrets };
+}
+
 /** Reads a ledger back without starting a node: an auditor who has the secrets. */
-export async function readLedger(disk: Disk, folder = FOLDER): Promise<Replayed> {
+export async function readLedger(disk: Disk, folder = FOLDER): Promise<ReadBack> {
   const sealer = await virtualSealer(disk, `${folder}/sealed`, systemRandom);
   const secrets = await new SealedFolder(disk, `${folder}/sealed`, sealer).ledgerSecrets();
-  return await replay({
-    disk,
-    folder: `${folder}/ledger`,
-    chunks: await scanLedger(disk, `${folder}/ledger`),
-    archivedTables: [ARCHIVED],
-    secrets,
-  });
+  return whole(
+    await replay({
+      disk,
+      folder: `${folder}/ledger`,
+      chunks: await scanLedger(disk, `${folder}/ledger`),
+      archivedTables: [ARCHIVED],
+      secrets: new SecretPool(secrets),
+    }),
+  );
 }
 
 /** Paths of a world's chunk files, oldest first. */

@@ -12,10 +12,19 @@ export type Headers = readonly (readonly [string, string])[];
 export class QuorumClient {
   readonly #runtime: MemoryRuntime;
   readonly #organisation: number;
+  /** Sent with each request. */
+  readonly #always: Headers;
 
-  constructor(runtime: MemoryRuntime, organisation: number) {
+  constructor(runtime: MemoryRuntime, organisation: number, always: Headers = []) {
     this.#runtime = runtime;
     this.#organisation = organisation;
+    this.#always = always;
+  }
+
+  /** The same client, whose requests all carry an id. */
+  under(requestId: string): QuorumClient {
+    const always: Headers = [['x-concordat-request-id', requestId]];
+    return new QuorumClient(this.#runtime, this.#organisation, always);
   }
 
   ask(
@@ -27,7 +36,7 @@ export class QuorumClient {
     return this.#runtime.request({
       verb,
       target: `/app/quorum/q2t${path}`,
-      headers,
+      headers: [...headers, ...this.#always],
       ...(body === undefined ? {} : { body }),
       caller: callerOfOrganisation(this.#organisation),
     });

@@ -42,8 +42,11 @@ export function quorumInMemory(
   keys: readonly PartyKeyPair[],
   organisations: number,
   residents?: Residents,
+  requestIdsKept?: number,
 ): MemoryRuntime {
-  const runtime = new MemoryRuntime([createQuorumApplication({ random: secureRandom })]);
+  const limits = requestIdsKept === undefined ? {} : { requestIdsKept };
+  const application = createQuorumApplication({ random: secureRandom, ...limits });
+  const runtime = new MemoryRuntime([application]);
   runtime.setUp((tx) => {
     for (let node = 1; node <= organisations; node += 1) {
       addOrganisation(

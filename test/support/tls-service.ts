@@ -1,7 +1,9 @@
 /**
- * A stand-in for the service: an HTTPS server with a certificate of its own authority that
- * answers as a test tells it to, and remembers what it was asked.
+ * A stand-in for the service: HTTPS servers with certificates of one authority that answer as a
+ * test tells them to, and remember what they were asked. What a client asks for its own sake they
+ * answer by themselves, and do not remember.
  */
+import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -13,6 +15,7 @@ import {
   serviceCertificate,
 } from '../../src/crypto/certificates.ts';
 import { SigningKey } from '../../src/crypto/keys.ts';
+import { TcpGate } from './tcp-gate.ts';
 
 export interface SeenRequest {
   readonly method: string;
@@ -61,6 +64,7 @@ export interface Identity {
 export interface TlsService {
   readonly url: string;
   readonly port: number;
+  readonly nodeId: string;
   readonly certificate: string;
   /** The organisation's certificate and key. */
   readonly client: Identity;
@@ -72,73 +76,174 @@ export interface TlsService {
   /** Closes the port and all sessions; the service can be opened there again. */
   stop(): Promise<void>;
   start(): Promise<void>;
+  /** Says and takes nothing any more, but keeps its connections. */
+  freeze(): void;
+  thaw(): void;
+}
+
+/** What the nodes of a stand-in say of their service. */
+export interface TlsFacts {
+  view: number;
+  /** Index of the primary. */
+  primary: number;
+  committed: string;
+  /** The status of every transaction that is asked for. */
+  txStatus: string;
+  /** Indices of nodes that cannot prove that they are up to date. */
+  readonly behind: Set<number>;
+  /** Indices of nodes that are not in the list, and of such as are listed as retired. */
+  readonly unlisted: Set<number>;
+  readonly retired: Set<number>;
+}
+
+export interface TlsNetwork {
+  readonly nodes: readonly TlsService[];
+  readonly facts: TlsFacts;
+  node(index: number): TlsService;
+  stop(): Promise<void>;
 }
 
 const VALIDITY = { fromMs: Date.now() - 60_000, days: 1 };
 
 export async function startTlsService(answering: Answering): Promise<TlsService> {
+  const network = await startTlsNetwork(1, () => answering);
+  return network.node(0);
+}
+
+/** Starts a service of so many nodes; the first is the primary. */
+export async function startTlsNetwork(
+  count: number,
+  answering: (index: number) => Answering,
+): Promise<TlsNetwork> {
   const authorityKey = SigningKey.generate('P-384');
   const certificate = await serviceCertificate(authorityKey, 'CN=Test Service', VALIDITY);
-  const nodeKey = SigningKey.generate('P-256');
   const issuer = { key: authorityKey, certificatePem: certificate };
-  const hosts = ['127.0.0.1'];
-  const cert = await endorsedCertificate(
-    nodeKey.publicKeyDer,
-    'CN=Test Node',
-    hosts,
-    VALIDITY,
-    issuer,
-  );
   const clientKey = SigningKey.generate('P-256');
   const clientCertificate = await selfSignedCertificate(clientKey, 'CN=Organisation', VALIDITY);
+  const client = { certificate: clientCertificate, key: clientKey.privateKeyPem() };
+  const nodes: TlsService[] = [];
+  const facts: TlsFacts = {
+    view: 2,
+    primary: 0,
+    committed: '2.1',
+    txStatus: 'Committed',
+    behind: new Set(),
+    unlisted: new Set(),
+    retired: new Set(),
+  };
+  for (let index = 0; index < count; index += 1) {
+    const nodeKey = SigningKey.generate('P-256');
+    const der = nodeKey.publicKeyDer;
+    const cert = await endorsedCertificate(
+      der,
+      'CN=Test Node',
+      ['127.0.0.1'],
+      VALIDITY,
+      issuer,
+    );
+    const nodeId = createHash('sha256').update(der).digest('hex');
+    const own = (seen: SeenRequest): string | number | undefined =>
+      ownAnswer(seen, index, nodes, facts);
+    const listening = await listen(
+      { key: nodeKey.privateKeyPem(), cert },
+      answering(index),
+      own,
+    );
+    nodes.push({
+      ...listening,
+      nodeId,
+      certificate,
+      client,
+      clientId: certificateIdOf(clientCertificate),
+    });
+  }
+  const node = (index: number): TlsService => {
+    const found = nodes[index];
+    if (found === undefined) throw new Error(`there is no node ${index}`);
+    return found;
+  };
+  const stop = async (): Promise<void> => {
+    for (const one of nodes) await one.stop();
+  };
+  return { nodes, facts, node, stop };
+}
 
+/** The body of an answer to what clients ask for their own sake, or its status if it is none. */
+function ownAnswer(
+  { url, headers }: SeenRequest,
+  index: number,
+  nodes: readonly TlsService[],
+  facts: TlsFacts,
+): string | number | undefined {
+  const row = (at: number): unknown => ({
+    node_id: nodes[at]?.nodeId,
+    primary: at === facts.primary,
+    rpc_interfaces: { front: { published_address: `127.0.0.1:${nodes[at]?.port}` } },
+    status: facts.retired.has(at) ? 'Retired' : 'Trusted',
+  });
+  if (headers['x-concordat-read'] === 'linearizable' && facts.behind.has(index)) return 503;
+  switch (url.replace(/\?.*/, '')) {
+    case '/node/network/nodes/self':
+      return JSON.stringify(row(index));
+    case '/node/network':
+      return JSON.stringify({
+        current_view: facts.view,
+        primary_id: nodes[facts.primary]?.nodeId ?? null,
+      });
+    case '/node/network/nodes': {
+      const listed = [...nodes.keys()].filter((at) => !facts.unlisted.has(at));
+      return JSON.stringify({ nodes: listed.map(row) });
+    }
+    case '/app/commit':
+      return JSON.stringify({ transaction_id: facts.committed });
+    case '/app/tx':
+      return JSON.stringify({ status: facts.txStatus });
+    default:
+      return undefined;
+  }
+}
+
+type Listening = Omit<TlsService, 'nodeId' | 'certificate' | 'client' | 'clientId'>;
+
+async function listen(
+  identity: { readonly key: string; readonly cert: string },
+  answering: Answering,
+  own: (seen: SeenRequest) => string | number | undefined,
+): Promise<Listening> {
   const seen: SeenRequest[] = [];
   let answer = answering;
   let sessions = 0;
-  let port = 0;
-  let server: Server | undefined;
-  const start = async (): Promise<void> => {
-    const options = {
-      key: nodeKey.privateKeyPem(),
-      cert,
-      requestCert: true,
-      rejectUnauthorized: false,
-    };
-    const opened = createServer(options, (request, response) => {
-      void collect(request).then((one) => {
+  const options = { ...identity, requestCert: true, rejectUnauthorized: false };
+  const server: Server = createServer(options, (request, response) => {
+    void collect(request).then((one) => {
+      const reply = new Reply(response, one.method === 'HEAD');
+      const body = own(one);
+      if (body === undefined) {
         seen.push(one);
-        answer(one, new Reply(response, one.method === 'HEAD'));
-      });
+        answer(one, reply);
+      } else if (typeof body === 'number') reply.head(body).end();
+      else reply.head(200, { 'content-type': 'application/json' }).end(body);
     });
-    opened.on('secureConnection', () => {
-      sessions += 1;
-    });
-    await new Promise<void>((resolve) => opened.listen(port, '127.0.0.1', resolve));
-    port = (opened.address() as AddressInfo).port;
-    server = opened;
-  };
-  await start();
+  });
+  server.on('secureConnection', () => {
+    sessions += 1;
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const gate = new TcpGate((server.address() as AddressInfo).port);
+  await gate.open();
+  server.unref();
   return {
-    url: `https://127.0.0.1:${port}`,
-    port,
-    certificate,
-    client: { certificate: clientCertificate, key: clientKey.privateKeyPem() },
-    clientId: certificateIdOf(clientCertificate),
+    url: `https://127.0.0.1:${gate.port}`,
+    port: gate.port,
     seen,
     sessions: () => sessions,
     answerWith: (next) => {
       answer = next;
     },
-    stop: async () => {
-      const closing = server;
-      server = undefined;
-      closing?.closeAllConnections();
-      await new Promise<void>((resolve) => {
-        if (closing === undefined) resolve();
-        else closing.close(() => resolve());
-      });
-    },
-    start,
+    stop: () => gate.shut(),
+    start: () => gate.open(),
+    freeze: () => gate.freeze(),
+    thaw: () => gate.thaw(),
   };
 }
 

@@ -35,10 +35,13 @@ export function readEntries(
 ): readonly ReceivedEntry[] {
   const { previous } = message;
   let nodes = state.nodesAt(previous.seqno);
+  let view: number | undefined;
   return bytes.map((each, index) => {
     const entry = parseEntry(each);
     const expected = previous.seqno + 1 + index;
-    const isHere = entry.seqno === expected && entry.view <= message.view;
+    view ??= entry.view;
+    const isHere =
+      entry.seqno === expected && entry.view === view && entry.view <= message.view;
     if (!isHere || entry.isSnapshot || entry.bytes.length !== each.length) {
       throw new CodedError(
         'BadPeerMessage',
@@ -48,7 +51,7 @@ export function readEntries(
     const isSignature = entry.isSignature();
     const before = nodes;
     if (!isSignature) nodes = nodesAfter(nodes, entry.publicMaps);
-    const { view, seqno } = entry;
+    const { seqno } = entry;
     const facts = factsOf({ view, seqno, isSignature }, before, nodes);
     return { entry, facts, nodes: nodes === before ? undefined : nodes };
   });

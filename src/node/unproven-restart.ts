@@ -1,0 +1,103 @@
+/**
+ * The first transaction after a restart whose freshness nobody could prove (design decision 11): a
+ * fresh ledger secret, for every node that is trusted and for the members' shares, and a row that
+ * says so for ever. Nothing is ever sealed again under the secret before it.
+ */
+import { utf8 } from '../base/bytes.ts';
+import type { Random } from '../base/environment.ts';
+import { CodedError } from '../base/errors.ts';
+import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import { type NodeDescription, writeNode } from '../governance/opening.ts';
+import { writeSecretRows } from '../governance/recovery-shares.ts';
+import {
+  HISTORICAL_SECRET,
+  jsonRow,
+  MEMBER_ENCRYPTION_KEYS,
+  MEMBER_INFO,
+  NODE_INFO,
+  RESTARTS,
+  type RestartRow,
+  SERVICE_CONFIG,
+  SINGLETON,
+} from '../governance/tables.ts';
+import type { ReadView, Transaction } from '../kv/tables.ts';
+import type { DatedSecret } from '../ledger/secret-history.ts';
+import { nodesIn, votersOf } from './membership.ts';
+
+export interface UnprovenRestart {
+  /** The node that leads from here on, as it is reached now. */
+  readonly node: NodeDescription;
+  /** The transaction that this is going to be, and the one it continues from. */
+  readonly txId: TxId;
+  readonly continues: TxId;
+  readonly secret: DatedSecret;
+  readonly previous: DatedSecret;
+}
+
+/** Writes the rows of the restart's first transaction. */
+export function writeUnprovenRestart(
+  transaction: Transaction,
+  { node, txId, continues, secret, previous }: UnprovenRestart,
+  random: Random,
+): void {
+  const row: RestartRow = {
+    node_id: node.nodeId,
+    continues: textOfTxId(continues),
+    proven: false,
+  };
+  transaction.table(RESTARTS).put(utf8(textOfTxId(txId)), jsonRow(row));
+  writeNode(transaction, node);
+  writeSecretRows(
+    transaction,
+    {
+      secret: secret.bytes,
+      from: secret.from,
+      previous: { secret: previous.bytes, from: previous.from },
+      ...shareHolders(transaction),
+      nodes: recipients(transaction),
+      ...previousStored(transaction),
+    },
+    random,
+  );
+}
+
+/** All nodes that are trusted, with the keys to which secrets are sent. */
+function recipients(
+  view: ReadView,
+): readonly { readonly nodeId: string; readonly encryptionPublicKeyPem: string }[] {
+  return votersOf(nodesIn(view)).map((nodeId) => {
+    const row = view.table(NODE_INFO).get(utf8(nodeId)) ?? new Uint8Array();
+    const info = JSON.parse(Buffer.from(row).toString()) as { encryption_pub_key: string };
+    return { nodeId, encryptionPublicKeyPem: info.encryption_pub_key };
+  });
+}
+
+function shareHolders(view: ReadView): {
+  readonly holders: readonly { memberId: string; encryptionPublicKeyPem: string }[];
+  readonly threshold: number;
+} {
+  const holders = view
+    .table(MEMBER_ENCRYPTION_KEYS)
+    .page()
+    .map((row) => ({
+      memberId: Buffer.from(row.key).toString(),
+      encryptionPublicKeyPem: Buffer.from(row.value).toString(),
+    }))
+    .filter(({ memberId }) => view.table(MEMBER_INFO).has(utf8(memberId)));
+  const config = singletonRow<{ recovery_threshold: number }>(view, SERVICE_CONFIG);
+  return { holders, threshold: config.recovery_threshold };
+}
+
+function previousStored(view: ReadView): { previousStoredAt?: Seqno } {
+  const version = view.table(HISTORICAL_SECRET).versionOf(SINGLETON);
+  return version === undefined ? {} : { previousStoredAt: version };
+}
+
+/** The one row of a table that has one. Throws `LedgerDamaged` when it is not there. */
+export function singletonRow<Row>(view: ReadView, table: string): Row {
+  const row = view.table(table).get(SINGLETON);
+  if (row === undefined) {
+    throw new CodedError('LedgerDamaged', `the ledger has no row in ${table}`, { table });
+  }
+  return JSON.parse(Buffer.from(row).toString()) as Row;
+}
