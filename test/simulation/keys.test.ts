@@ -11,9 +11,9 @@ import {
   publicKeyPemOf,
 } from '../../src/crypto/certificates.ts';
 import { sha256 } from '../../src/crypto/hash.ts';
+import type { KeySource } from '../../src/crypto/key-source.ts';
 import { certificateOfPem, endorsementFault, validAt } from '../../src/crypto/x509.ts';
 import { Chance } from './chance.ts';
-import type { KeySource } from './key-source.ts';
 import { realKeys } from './real-keys.ts';
 import { standInKeys } from './stand-in-keys.ts';
 

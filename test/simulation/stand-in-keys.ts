@@ -12,6 +12,12 @@ import { aeadKeyOf, openWhole, sealWhole } from '../../src/crypto/aead.ts';
 import type { Validity } from '../../src/crypto/certificates.ts';
 import { fixedSizeSignature } from '../../src/crypto/der.ts';
 import { hmacSha256, sha256 } from '../../src/crypto/hash.ts';
+import type {
+  HeldSigningKey,
+  HeldUnwrappingKey,
+  Issuer,
+  KeySource,
+} from '../../src/crypto/key-source.ts';
 import type { CurveName } from '../../src/crypto/keys.ts';
 import { COORDINATE_BYTES, readPublicKey } from '../../src/crypto/public-key.ts';
 import type { HashName, Verifier } from '../../src/crypto/verifier.ts';
@@ -28,7 +34,6 @@ import {
   derTrue,
   derUnsigned,
 } from './der-writing.ts';
-import type { HeldSigningKey, HeldUnwrappingKey, Issuer, KeySource } from './key-source.ts';
 
 const ECDH_NAMES = { 'P-256': 'prime256v1', 'P-384': 'secp384r1' } as const;
 const CURVE_OIDS = { 'P-256': '1.2.840.10045.3.1.7', 'P-384': '1.3.132.0.34' } as const;
