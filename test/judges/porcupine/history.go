@@ -161,7 +161,7 @@ func (h *History) check() error {
 		return fmt.Errorf("no line says how the ledger ended, or it names no view")
 	}
 	for i, first := range h.Ledger.Views[1:] {
-		if before := h.Ledger.Views[i]; first.View <= before.View || first.Seqno <= before.Seqno {
+		if before := h.Ledger.Views[i]; first.View <= before.View || first.Seqno < before.Seqno {
 			return fmt.Errorf("view %d begins at %v after %v", first.View, first, before)
 		}
 	}

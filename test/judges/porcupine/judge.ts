@@ -1,7 +1,7 @@
 // Builds and runs the judge of client histories (README.md beside this file). It is an outside
 // judge, so where `go` or Porcupine cannot be had, it is skipped aloud.
 
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncReturns, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -78,7 +78,7 @@ function build(): Built {
   return { program };
 }
 
-function go(args: readonly string[]): ReturnType<typeof spawnSync<string>> {
+function go(args: readonly string[]): SpawnSyncReturns<string> {
   return spawnSync('go', args, {
     cwd: FOLDER,
     encoding: 'utf8',

@@ -1,0 +1,104 @@
+// What a node's ledger holds in the end, for the judge of histories: each register's rows and each
+// payload, read from the chunk files without a node, by somebody who has its secrets.
+
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { decodePayload, openRecord } from '../../src/apps/quorum/payload-record.ts';
+import { PAYLOADS } from '../../src/apps/quorum/tables.ts';
+import { systemRandom } from '../../src/crypto/random.ts';
+import { decodeArchivedValue } from '../../src/kv/archived-value.ts';
+import { CHUNK_HEADER_BYTES, layoutOf } from '../../src/ledger/chunk.ts';
+import {
+  type MapWrites,
+  openEntry,
+  type ParsedEntry,
+  parseEntry,
+} from '../../src/ledger/entry.ts';
+import { type LedgerSecret, ledgerSecretOf } from '../../src/ledger/secret.ts';
+import { durableDisk } from '../../src/node/durable-disk.ts';
+import { SealedFolder } from '../../src/node/sealed-folder.ts';
+import { virtualSealer } from '../../src/node/virtual-sealer.ts';
+import type { Row } from './history.ts';
+import { nameOf } from './payload-client.ts';
+
+const REGISTERS: Readonly<Record<string, string>> = {
+  records: 'private',
+  'public:records': 'public',
+};
+
+interface Secret {
+  readonly from: number;
+  readonly view: number;
+  readonly key: LedgerSecret;
+}
+
+/** The rows of a node's ledger up to a seqno, in order. The node must not run. */
+export async function rowsOf(nodeFolder: string, upTo: number): Promise<readonly Row[]> {
+  const secrets = await secretsOf(nodeFolder);
+  const found: Row[] = [];
+  for (const path of await chunksOf(join(nodeFolder, 'ledger'))) {
+    const bytes = await readFile(path);
+    // A kill may come between the making of a chunk's file and the first write to it.
+    if (bytes.length < CHUNK_HEADER_BYTES) continue;
+    for (const position of layoutOf(bytes).positions) {
+      const entry = parseEntry(bytes, position);
+      if (entry.seqno > upTo) return found;
+      const tx = `${entry.view}.${entry.seqno}`;
+      for (const map of [...entry.publicMaps, ...privateMaps(entry, secrets)]) {
+        found.push(...rowsIn(map, tx));
+      }
+    }
+  }
+  return found;
+}
+
+/** Paths of the chunk files of a folder, oldest first. */
+export async function chunksOf(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder);
+  const firstOf = (name: string): number => Number(/^ledger_(\d+)/.exec(name)?.[1] ?? 0);
+  return names
+    .filter((name) => /^ledger_\d+(-\d+)?(\.committed)?$/.test(name))
+    .sort((left, right) => firstOf(left) - firstOf(right))
+    .map((name) => join(folder, name));
+}
+
+async function secretsOf(nodeFolder: string): Promise<readonly Secret[]> {
+  const folder = join(nodeFolder, 'sealed');
+  const sealer = await virtualSealer(durableDisk, folder, systemRandom);
+  const secrets = await new SealedFolder(durableDisk, folder, sealer).ledgerSecrets();
+  return secrets.map(({ from, view, bytes }) => ({ from, view, key: ledgerSecretOf(bytes) }));
+}
+
+/** A node keeps secrets that no history used, too; an entry opens with one alone. */
+function privateMaps(entry: ParsedEntry, secrets: readonly Secret[]): readonly MapWrites[] {
+  let refusal: unknown = new Error(`no ledger secret applies to entry ${entry.seqno}`);
+  for (const { from, view, key } of secrets.toReversed()) {
+    if (from > entry.seqno || view > entry.view) continue;
+    try {
+      return openEntry(entry, key);
+    } catch (error) {
+      refusal = error;
+    }
+  }
+  throw refusal;
+}
+
+function rowsIn(map: MapWrites, tx: string): readonly Row[] {
+  const table = REGISTERS[map.name];
+  if (table !== undefined) {
+    return [...map.writes].map(([id, message]) => ({
+      type: 'applied',
+      key: `${table}/${id}`,
+      value: JSON.parse(Buffer.from(message).toString()) as string,
+      tx,
+    }));
+  }
+  if (map.name !== PAYLOADS) return [];
+  return [...map.writes].flatMap(([binary, value]): Row[] => {
+    const key = Buffer.from(binary, 'latin1');
+    const stored = decodeArchivedValue(value);
+    if (stored.kind !== 'store') return [];
+    const payload = Buffer.from(openRecord(decodePayload(key, stored.value)));
+    return [{ type: 'stored', key: key.toString('base64'), value: nameOf(payload), tx }];
+  });
+}
