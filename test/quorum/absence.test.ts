@@ -211,3 +211,31 @@ function madeGroup(client: QuorumClient, addresses: readonly (string | undefined
   const response = client.post('/createPrivacyGroup', { name: 'g', addresses }, JSON_TYPE);
   return String((JSON.parse(textIn(response)) as { privacyGroupId: string }).privacyGroupId);
 }
+
+test.each<readonly [string, (runtime: MemoryRuntime) => AppResponse]>([
+  [
+    'an organisation with this certificate',
+    (runtime) => new QuorumClient(runtime, 9).get(transactionPath('AAAA')),
+  ],
+  [
+    'a group with just these members',
+    (runtime) => {
+      const addresses = [randomBytes(32).toString('base64')];
+      return new QuorumClient(runtime, 1).post('/findPrivacyGroup', { addresses }, JSON_TYPE);
+    },
+  ],
+  [
+    'a key that opens an encoded payload',
+    (runtime) => {
+      const some = Buffer.alloc(32, 1).toString('base64');
+      const names = ['senderKey', 'cipherText', 'cipherTextNonce', 'recipientNonce'];
+      const encoded = Object.fromEntries(names.map((name) => [name, some]));
+      const body = { ...encoded, recipientBoxes: [some], recipientKeys: [some] };
+      return new QuorumClient(runtime, 1).post('/encodedpayload/decrypt', body, VENDOR_2_1);
+    },
+  ],
+])('%s is said not to be there only when that is proven', (_what, ask) => {
+  const runtime = quorumInMemory(plainKeys(1), 1);
+  ask(runtime);
+  expect(runtime.last.absence).toBe(true);
+});

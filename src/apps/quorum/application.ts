@@ -4,6 +4,7 @@
  * port to the second.
  */
 import type { Random } from '../../base/environment.ts';
+import { REQUEST_IDS_KEPT } from '../../base/limits.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Application } from '../interface.ts';
 import { aboutRoutes, apiRoute } from './endpoints/about.ts';
@@ -18,7 +19,7 @@ import { sendingRoutes, storeRawRoute } from './endpoints/sending.ts';
 import { signedRoute } from './endpoints/signed.ts';
 import { renderError } from './errors.ts';
 import { mount, type Route } from './surface.ts';
-import { PAYLOADS, RAW_PAYLOADS } from './tables.ts';
+import { PAYLOADS, RAW_PAYLOADS, REQUESTS } from './tables.ts';
 
 /** Where a Quorum node's requests go. */
 export const Q2T_PREFIX = '/quorum/q2t';
@@ -27,9 +28,14 @@ export const THIRD_PARTY_PREFIX = '/quorum/3p';
 
 export interface QuorumDependencies {
   readonly random: Random;
+  /** Request ids that are known of each organisation; REQUEST_IDS_KEPT when absent. */
+  readonly requestIdsKept?: number;
 }
 
-export function createQuorumApplication({ random }: QuorumDependencies): Application {
+export function createQuorumApplication({
+  random,
+  requestIdsKept = REQUEST_IDS_KEPT,
+}: QuorumDependencies): Application {
   const q2t = [
     ...aboutRoutes(VERSION),
     ...sendingRoutes(random),
@@ -44,10 +50,14 @@ export function createQuorumApplication({ random }: QuorumDependencies): Applica
   const thirdParty = [...aboutRoutes(VERSION), ...keyRoutes, storeRawRoute(random)];
   return {
     name: 'quorum',
-    archivedTables: [PAYLOADS, RAW_PAYLOADS],
+    archivedTables: [PAYLOADS, RAW_PAYLOADS, REQUESTS],
     endpoints: [
-      ...mount(Q2T_PREFIX, withApi('Concordat Q2T', q2t)),
-      ...mount(THIRD_PARTY_PREFIX, withApi('Concordat third party', thirdParty)),
+      ...mount(Q2T_PREFIX, withApi('Concordat Q2T', q2t), requestIdsKept),
+      ...mount(
+        THIRD_PARTY_PREFIX,
+        withApi('Concordat third party', thirdParty),
+        requestIdsKept,
+      ),
     ],
     renderError,
   };

@@ -36,7 +36,7 @@ export function callerOf(request: AppRequest, view: ReadView): Organisation {
   const idBytes = view.table(ORGANISATION_CERTIFICATES).get(utf8(caller.id));
   const row = idBytes === undefined ? undefined : view.table(ORGANISATIONS).get(idBytes);
   if (idBytes === undefined || row === undefined) {
-    throw refuseWith(403, `the client certificate ${caller.id} belongs to no organisation`);
+    throw refuseAbsent(403, `the client certificate ${caller.id} belongs to no organisation`);
   }
   return organisationOf(textOf(idBytes), row);
 }

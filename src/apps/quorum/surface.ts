@@ -1,7 +1,8 @@
 /**
  * How the endpoints of one surface (`/quorum/q2t`, `/quorum/3p`) are made from handlers: the prefix
- * before each path, HEAD beside each GET, refusals turned into answers at every step, and what all
- * of them share: who may call, which state they see, when their answers leave.
+ * before each path, HEAD beside each GET, refusals turned into answers at every step, writes done
+ * once under a request id, and what all of them share: who may call, which state they see, when
+ * their answers leave.
  */
 import { PAYLOAD_BODY_BYTES_MAX } from '../../base/limits.ts';
 import type { ReadView } from '../../kv/tables.ts';
@@ -13,6 +14,7 @@ import {
   type Step,
   type Verb,
 } from '../interface.ts';
+import { onceUnderId } from './request-ids.ts';
 import { Refusal } from './wire/answers.ts';
 
 export interface Route {
@@ -24,17 +26,23 @@ export interface Route {
   handle(request: AppRequest, view: ReadView): Step;
 }
 
-/** The endpoints of one surface. */
-export function mount(prefix: string, routes: readonly Route[]): readonly Endpoint[] {
+/** The endpoints of one surface; `requestIdsKept` of each organisation's are known. */
+export function mount(
+  prefix: string,
+  routes: readonly Route[],
+  requestIdsKept: number,
+): readonly Endpoint[] {
   return routes.flatMap((route) => {
-    const endpoint = endpointOf(prefix, route);
+    const endpoint = endpointOf(prefix, route, requestIdsKept);
     return route.verb === 'GET'
       ? [endpoint, { ...endpoint, verb: 'HEAD' as const }]
       : [endpoint];
   });
 }
 
-function endpointOf(prefix: string, route: Route): Endpoint {
+function endpointOf(prefix: string, route: Route, requestIdsKept: number): Endpoint {
+  const handle: Endpoint['handle'] = (request, view) =>
+    guarded(() => route.handle(request, view));
   return {
     verb: route.verb,
     path: prefix + route.path,
@@ -44,7 +52,13 @@ function endpointOf(prefix: string, route: Route): Endpoint {
     answers: 'committed',
     bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
     summary: route.summary,
-    handle: (request, view) => guarded(() => route.handle(request, view)),
+    handle:
+      route.effect === 'write'
+        ? (request, view) =>
+            guarded(() =>
+              onceUnderId(request, view, requestIdsKept, () => handle(request, view)),
+            )
+        : handle,
   };
 }
 

@@ -9,6 +9,8 @@
 export const PAYLOADS = 'concordat.quorum.payloads';
 /** 64-byte key → raw record: a payload stored ahead of its transaction; label: `raw-label.ts`. */
 export const RAW_PAYLOADS = 'concordat.quorum.raw_payloads';
+/** Digest of a request id → the answer it got (`outcome.ts`); label: the organisation's id. */
+export const REQUESTS = 'concordat.quorum.requests';
 /** Privacy group id → JSON `PrivacyGroupRow`. */
 export const PRIVACY_GROUPS = 'concordat.quorum.privacy_groups';
 /** Digest of the members (32 bytes) ‖ group id → empty: groups by their exact members. */

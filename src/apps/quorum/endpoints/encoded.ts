@@ -14,7 +14,7 @@ import { callerOf, owns, privateKeyOf, refuseForeignKey } from '../organisation.
 import { checkAgainstAffected, checkMetadata, flagOf } from '../rules.ts';
 import { affectedNotFound, checkedParties, sealFresh, securityHashOf } from '../sending.ts';
 import type { Route } from '../surface.ts';
-import { json, refuseWith } from '../wire/answers.ts';
+import { json, refuseAbsent, refuseWith } from '../wire/answers.ts';
 import { decodeLenient } from '../wire/base64.ts';
 import { type Body, bytesOfText, readBody } from '../wire/body.ts';
 import { chooseForm, JSON_TYPE, TESSERA_2_1 } from '../wire/media.ts';
@@ -90,7 +90,7 @@ export function encodedRoutes(random: Random): readonly Route[] {
         );
         if (payload === undefined) {
           const key = base64Of(payloadKeyOf(encoded.cipherText));
-          throw refuseWith(
+          throw refuseAbsent(
             400,
             `No suitable recipient keys found to decrypt payload for ${key}`,
           );

@@ -79,7 +79,8 @@ export function groupRoutes(random: Random): readonly Route[] {
         chooseForm(request, JSON_ONLY);
         const members = addressesOf(readBody(request));
         const groups = groupsOfMembers(view, callerOf(request, view), members);
-        return answer(json(200, JSON_TYPE, groups.map(groupJson)));
+        const response = json(200, JSON_TYPE, groups.map(groupJson));
+        return answer(groups.length === 0 ? { ...response, absence: true } : response);
       },
     },
     {

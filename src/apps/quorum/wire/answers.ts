@@ -35,7 +35,7 @@ export function refuseWith(status: number, sentence: string): Refusal {
  * Refuses because something does not exist. It leaves only when that is proven (design decision
  * 10): GoQuorum takes a 404 for "I am not a party".
  */
-export function refuseAbsent(status: 403 | 404, sentence: string): Refusal {
+export function refuseAbsent(status: 400 | 403 | 404, sentence: string): Refusal {
   return new Refusal({ ...text(status, sentence), absence: true });
 }
 
