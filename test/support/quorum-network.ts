@@ -47,19 +47,27 @@ export function quorumInMemory(
   const limits = requestIdsKept === undefined ? {} : { requestIdsKept };
   const application = createQuorumApplication({ random: secureRandom, ...limits });
   const runtime = new MemoryRuntime([application]);
-  runtime.setUp((tx) => {
-    for (let node = 1; node <= organisations; node += 1) {
-      addOrganisation(
-        tx,
-        node,
-        keys.filter((key) => key.node === node),
-        residents?.[node] ?? [],
-      );
-    }
-    const settings: QuorumSettingsRow = { multiple_private_states: residents !== undefined };
-    tx.table(QUORUM_SETTINGS).put(new Uint8Array(8), utf8(JSON.stringify(settings)));
-  });
+  runtime.setUp((tx) => layOrganisations(tx, keys, organisations, residents));
   return runtime;
+}
+
+/** Writes as many organisations as are asked for, and the settings. */
+export function layOrganisations(
+  tx: Transaction,
+  keys: readonly PartyKeyPair[],
+  organisations: number,
+  residents?: Residents,
+): void {
+  for (let node = 1; node <= organisations; node += 1) {
+    addOrganisation(
+      tx,
+      node,
+      keys.filter((key) => key.node === node),
+      residents?.[node] ?? [],
+    );
+  }
+  const settings: QuorumSettingsRow = { multiple_private_states: residents !== undefined };
+  tx.table(QUORUM_SETTINGS).put(new Uint8Array(8), utf8(JSON.stringify(settings)));
 }
 
 function addOrganisation(
