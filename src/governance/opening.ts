@@ -6,6 +6,7 @@ import { VIRTUAL_MEASUREMENT, type VirtualEvidence } from '../attestation/virtua
 import { base64Of, hexOf, utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { seqnoOf } from '../base/ids.ts';
+import type { Wrap } from '../crypto/key-source.ts';
 import type { Transaction } from '../kv/tables.ts';
 import { MINIMAL_CONSTITUTION } from './minimal-constitution.ts';
 import { type ShareHolder, writeSecretRows } from './recovery-shares.ts';
@@ -129,7 +130,12 @@ export interface Opening {
 }
 
 /** Writes the rows by which a service goes from Opening to Open. */
-export function writeOpening(transaction: Transaction, opening: Opening, random: Random): void {
+export function writeOpening(
+  transaction: Transaction,
+  opening: Opening,
+  random: Random,
+  wrap?: Wrap,
+): void {
   const services = transaction.table(SERVICE_INFO);
   const info = JSON.parse(
     Buffer.from(services.get(SINGLETON) ?? []).toString(),
@@ -154,5 +160,6 @@ export function writeOpening(transaction: Transaction, opening: Opening, random:
       nodes: [],
     },
     random,
+    wrap,
   );
 }

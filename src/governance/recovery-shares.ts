@@ -10,6 +10,7 @@ import { base64Of } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import type { Seqno } from '../base/ids.ts';
 import { aeadKeyOf, GCM_IV_BYTES } from '../crypto/aead.ts';
+import type { Wrap } from '../crypto/key-source.ts';
 import { wrapTo } from '../crypto/keys.ts';
 import { splitWrappingKey, wrapLedgerSecret, wrapUnder } from '../crypto/shares.ts';
 import type { Transaction } from '../kv/tables.ts';
@@ -49,13 +50,14 @@ export function writeSecretRows(
   transaction: Transaction,
   request: SecretRowsRequest,
   random: Random,
+  wrap: Wrap = wrapTo,
 ): void {
-  writeShares(transaction, request, random);
+  writeShares(transaction, request, random, wrap);
   writeHistory(transaction, request, random);
   if (request.nodes.length === 0) return;
   const secrets: Record<string, unknown> = {};
   for (const { nodeId, encryptionPublicKeyPem } of request.nodes) {
-    const encrypted = wrapTo(encryptionPublicKeyPem, request.secret);
+    const encrypted = wrap(encryptionPublicKeyPem, request.secret);
     secrets[nodeId] = [
       {
         version: request.from,
@@ -71,6 +73,7 @@ function writeShares(
   transaction: Transaction,
   request: SecretRowsRequest,
   random: Random,
+  wrap: Wrap,
 ): void {
   const { holders, threshold } = request;
   const { wrappingKey, shares } = splitWrappingKey(threshold, holders.length, random);
@@ -78,7 +81,7 @@ function writeShares(
   holders.forEach((holder, index) => {
     const share = shares[index];
     if (share === undefined) return;
-    encrypted[holder.memberId] = base64Of(wrapTo(holder.encryptionPublicKeyPem, share));
+    encrypted[holder.memberId] = base64Of(wrap(holder.encryptionPublicKeyPem, share));
   });
   const row = {
     encrypted_shares: encrypted,

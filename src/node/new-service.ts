@@ -38,7 +38,7 @@ export async function beginLedger(
   sealed: SealedFolder,
 ): Promise<OpenedLedger> {
   const { random, clock, disk } = dependencies;
-  const identity = await createIdentity(sealed, random);
+  const identity = await createIdentity(sealed, random, undefined, dependencies.keys);
   const secret = {
     from: seqnoOf(1),
     view: FIRST_VIEW,

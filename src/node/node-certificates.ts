@@ -4,14 +4,7 @@
 
 import { virtualEvidence } from '../attestation/virtual.ts';
 import { hexOf } from '../base/bytes.ts';
-import {
-  certificateExpiryMs,
-  certificateRequest,
-  endorsedCertificate,
-  publicKeyPemOf,
-  selfSignedCertificate,
-  serviceCertificate,
-} from '../crypto/certificates.ts';
+import { certificateExpiryMs, publicKeyPemOf } from '../crypto/certificates.ts';
 import {
   identityEndorsement,
   identityEndorsementHeader,
@@ -54,7 +47,7 @@ export async function makeServiceCertificate(
   nowMs: number,
 ): Promise<string> {
   const validity = { fromMs: nowMs - BACKDATE_MS, days: SERVICE_CERTIFICATE_DAYS };
-  return await serviceCertificate(identity.serviceKey, SERVICE_SUBJECT, validity);
+  return await identity.keys.serviceCertificate(identity.serviceKey, SERVICE_SUBJECT, validity);
 }
 
 /** A node's certificate, endorsed by the service. */
@@ -66,7 +59,7 @@ export async function makeNodeCertificate(
 ): Promise<string> {
   const validity = { fromMs: nowMs - BACKDATE_MS, days: NODE_CERTIFICATE_DAYS };
   const issuer = { key: identity.serviceKey, certificatePem: serviceCertificatePem };
-  return await endorsedCertificate(
+  return await identity.keys.endorsedCertificate(
     identity.nodeKey.publicKeyDer,
     NODE_SUBJECT,
     hostsOf(addresses),
@@ -88,7 +81,12 @@ export async function makeSelfSignedCertificate(
 ): Promise<string> {
   const validity = { fromMs: nowMs - BACKDATE_MS, days: NODE_CERTIFICATE_DAYS };
   const hosts = hostsOf(addresses);
-  return await selfSignedCertificate(identity.nodeKey, NODE_SUBJECT, validity, hosts);
+  return await identity.keys.selfSignedCertificate(
+    identity.nodeKey,
+    NODE_SUBJECT,
+    validity,
+    hosts,
+  );
 }
 
 /** The service's endorsement of its own key (ledger-format.md §12.1). */
@@ -115,7 +113,7 @@ export async function describeNode(
     nodeId: identity.nodeKey.fingerprint,
     publicKeyPem: publicKeyPemOf(identity.nodeKey.publicKeyDer),
     encryptionPublicKeyPem: identity.encryptionKey.publicKeyPem,
-    certificateRequestPem: await certificateRequest(
+    certificateRequestPem: await identity.keys.certificateRequest(
       identity.nodeKey,
       NODE_SUBJECT,
       hostsOf(addresses),

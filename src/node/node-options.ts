@@ -4,6 +4,7 @@
 import type { Application } from '../apps/interface.ts';
 import type { Clock, Disk, LocalIndex, Random, Sealer, Timers } from '../base/environment.ts';
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
+import type { KeySource } from '../crypto/key-source.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { PeerNetworkOptions } from './peers/peer-network.ts';
@@ -95,6 +96,8 @@ export interface NodeDependencies {
   ) => PeerTransport;
   /** Opens what seals this node's secrets; the platform's own unless a test has another. */
   readonly openSealer?: (disk: Disk, folder: string, random: Random) => Promise<Sealer>;
+  /** Keys and certificates; Node's own cryptography unless a test has its own. */
+  readonly keys?: KeySource;
   /** Checks signatures; Node's own cryptography unless a test has its own. */
   readonly verifier?: Verifier;
   /** This node's retirement is recorded for good: the process should end. */

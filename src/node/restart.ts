@@ -49,7 +49,7 @@ export async function reopenLedger(
   verifier: Verifier,
 ): Promise<OpenedLedger | undefined> {
   const { disk, clock, log } = dependencies;
-  const identity = await loadIdentity(sealed);
+  const identity = await loadIdentity(sealed, dependencies.keys);
   const { fingerprint } = identity.nodeKey;
   const secrets = await sealed.ledgerSecrets();
   const pool = new SecretPool(secrets, fingerprint, identity.encryptionKey);

@@ -14,7 +14,6 @@ import {
   type TxId,
   type View,
 } from '../base/ids.ts';
-import { systemRandom } from '../crypto/random.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { markRetiredCommitted } from '../governance/nodes-retirement.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
@@ -201,7 +200,7 @@ export class RunningNode implements Backend {
     const endorsingKeyDer = identity.serviceKey.publicKeyDer;
     const txId = await this.commitService((transaction) => {
       const whole = { ...opening, secret, endorsement, endorsingKeyDer };
-      writeOpening(transaction, whole, systemRandom);
+      writeOpening(transaction, whole, this.#deps.random, identity.keys.wrapTo);
       also(transaction);
     });
     await this.#ledger.markOpened();
@@ -465,7 +464,7 @@ export class RunningNode implements Backend {
     state.secrets.add(secret);
     const restart = { node, txId, continues, secret, previous };
     return written(state.store, (transaction) =>
-      writeUnprovenRestart(transaction, restart, random),
+      writeUnprovenRestart(transaction, restart, random, identity.keys.wrapTo),
     );
   }
 

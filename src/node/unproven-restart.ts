@@ -7,6 +7,7 @@ import { utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import type { Wrap } from '../crypto/key-source.ts';
 import { type NodeDescription, writeNode } from '../governance/opening.ts';
 import { writeSecretRows } from '../governance/recovery-shares.ts';
 import {
@@ -39,6 +40,7 @@ export function writeUnprovenRestart(
   transaction: Transaction,
   { node, txId, continues, secret, previous }: UnprovenRestart,
   random: Random,
+  wrap?: Wrap,
 ): void {
   const row: RestartRow = {
     node_id: node.nodeId,
@@ -58,6 +60,7 @@ export function writeUnprovenRestart(
       ...previousStored(transaction),
     },
     random,
+    wrap,
   );
 }
 
