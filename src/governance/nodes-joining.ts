@@ -6,7 +6,7 @@ import type { Evidence } from '../attestation/evidence.ts';
 import { utf8 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { PENDING_NODES_MAX } from '../base/limits.ts';
-import type { Transaction } from '../kv/tables.ts';
+import type { ReadView, Transaction } from '../kv/tables.ts';
 import {
   addressOf,
   allNodes,
@@ -62,9 +62,9 @@ export function writeTrustedNode(
 }
 
 /** The live node that others reach where this one wants to be reached, if there is one. */
-export function nodeInTheWay(tx: Transaction, node: JoiningNode): KnownNode | undefined {
+export function nodeInTheWay(view: ReadView, node: JoiningNode): KnownNode | undefined {
   const address = addressOf(node.network.node_to_node_interface);
-  return allNodes(tx).find(
+  return allNodes(view).find(
     ({ nodeId, info }) =>
       nodeId !== node.nodeId &&
       info.status !== 'Retired' &&
@@ -73,8 +73,8 @@ export function nodeInTheWay(tx: Transaction, node: JoiningNode): KnownNode | un
 }
 
 /** Whether this identity was retired and deleted: it never comes back. */
-export function isFormerNode(tx: Transaction, nodeId: string): boolean {
-  return tx.table(FORMER_NODES).has(nodeKey(nodeId));
+export function isFormerNode(view: ReadView, nodeId: string): boolean {
+  return view.table(FORMER_NODES).has(nodeKey(nodeId));
 }
 
 function joiningRow(
