@@ -4,16 +4,23 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, connect as dial, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer as createSecureServer } from 'node:tls';
+import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { selfSignedCertificate } from '../../src/crypto/certificates.ts';
+import { SigningKey } from '../../src/crypto/keys.ts';
 import { holderOf } from './dialler.ts';
 import { LinkProxy, PASS } from './link-proxy.ts';
+import { newSwitchboard } from './switchboard.ts';
 
 let echo: Server;
 let echoed: Socket[];
 let proxy: LinkProxy;
 let from: string;
+let target: { readonly host: string; readonly port: number };
 
 beforeEach(async () => {
   echoed = [];
@@ -25,9 +32,9 @@ beforeEach(async () => {
   echo.listen(0, '127.0.0.1');
   await once(echo, 'listening');
   from = 'a';
+  target = { host: '127.0.0.1', port: portOf(echo) };
   proxy = new LinkProxy({
-    target: { host: '127.0.0.1', port: portOf(echo) },
-    diallerAt: async () => from,
+    introduce: async () => ({ from, to: 'echo', target }),
   });
   await proxy.listen();
 });
@@ -85,40 +92,40 @@ test('a link that passes carries bytes both ways, in order, and an end as an end
 
 test('a cut link resets what there is and what comes, and no other', async () => {
   const [a, b] = [await connected('a'), await connected('b')];
-  proxy.set('a', { kind: 'cut' });
+  proxy.set('a', 'echo', { kind: 'cut' });
   await expect.poll(() => a.ended).toBe('ECONNRESET');
   await expect.poll(() => echoed[0]?.destroyed).toBe(true);
   const again = new Dialler('a');
   await expect.poll(() => again.ended).toBe('ECONNRESET');
   b.socket.write('still here');
   await b.hears('hello;still here');
-  proxy.set('a', PASS);
+  proxy.set('a', 'echo', PASS);
   await connected('a');
-  expect(proxy.connected()).toEqual(['a', 'b']);
+  expect(proxy.connected()).toEqual(['a>echo', 'b>echo']);
 });
 
 test('a link on hold gives all that waited once it passes again', async () => {
   const a = await connected('a');
-  proxy.set('a', { kind: 'hold' });
+  proxy.set('a', 'echo', { kind: 'hold' });
   a.socket.write('waits');
   const meanwhile = new Dialler('a');
   meanwhile.socket.write('waits too');
   await sleep(200);
   expect([a.heard, a.ended, meanwhile.heard]).toEqual(['hello;', undefined, '']);
-  proxy.set('a', PASS);
+  proxy.set('a', 'echo', PASS);
   await a.hears('hello;waits');
   await meanwhile.hears('waits too');
 });
 
 test('a link that swallows leaves its connections half open, and later ones whole', async () => {
   const a = await connected('a');
-  proxy.set('a', { kind: 'swallow' });
+  proxy.set('a', 'echo', { kind: 'swallow' });
   a.socket.write('lost');
   echoed[0]?.write('lost as well');
   const meanwhile = new Dialler('a');
   meanwhile.socket.write('never arrives');
   await sleep(200);
-  proxy.set('a', PASS);
+  proxy.set('a', 'echo', PASS);
   a.socket.write('and what comes after');
   await sleep(200);
   expect([a.heard, a.ended]).toEqual(['hello;', undefined]);
@@ -132,11 +139,11 @@ test('a link that swallows leaves its connections half open, and later ones whol
 
 test('a slow link delays each way, and keeps the order when it becomes fast again', async () => {
   const a = await connected('a');
-  proxy.set('a', { kind: 'pass', delayMs: 150 });
+  proxy.set('a', 'echo', { kind: 'pass', delayMs: 150 });
   const begun = performance.now();
   a.socket.write('slow;');
   await sleep(20);
-  proxy.set('a', PASS);
+  proxy.set('a', 'echo', PASS);
   a.socket.write('fast;');
   await a.hears('hello;slow;fast;');
   expect(performance.now() - begun).toBeGreaterThan(140);
@@ -162,15 +169,15 @@ socket.on('close', () => setTimeout(() => {}, 60000));
 test.runIf(process.platform === 'linux')('a dialler is known by its process', async () => {
   const children: ChildProcess[] = [];
   const named = new LinkProxy({
-    target: { host: '127.0.0.1', port: portOf(echo) },
-    diallerAt: async (theirs, ours) => {
+    introduce: async ({ remotePort = 0, localPort = 0 }) => {
       const pids = children.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-      const pid = await holderOf(theirs, ours, pids);
-      return pid === undefined ? 'a stranger' : `child ${pids.indexOf(pid)}`;
+      const pid = await holderOf(remotePort, localPort, pids);
+      const who = pid === undefined ? 'a stranger' : `child ${pids.indexOf(pid)}`;
+      return { from: who, to: 'echo', target };
     },
   });
   const port = await named.listen();
-  named.set('child 1', { kind: 'cut' });
+  named.set('child 1', 'echo', { kind: 'cut' });
   try {
     const said: string[] = [];
     for (const index of [0, 1, 2]) {
@@ -184,11 +191,72 @@ test.runIf(process.platform === 'linux')('a dialler is known by its process', as
     own.on('error', () => undefined);
     await expect
       .poll(() => [...named.connected()], { timeout: 20_000 })
-      .toEqual(['a stranger', 'child 0', 'child 2']);
+      .toEqual(['a stranger>echo', 'child 0>echo', 'child 2>echo']);
     await expect.poll(() => said[1]).toBe('down');
     own.destroy();
   } finally {
     for (const child of children) child.kill('SIGKILL');
     await named.close();
+  }
+});
+
+// As a node does it: `connect` is imported by name, and bound before the redirection is loaded or
+// after, it must not matter.
+const SECURE = `
+import { connect } from 'node:tls';
+const options = { rejectUnauthorized: false, host: '127.0.0.1', port: Number(process.argv[1]) };
+const socket = connect({ ...options, ALPNProtocols: [process.argv[2]] });
+socket.on('secureConnect', () => socket.write('over TLS'));
+socket.on('data', (chunk) => console.log(socket.alpnProtocol + ' ' + chunk));
+socket.on('error', (error) => console.log(error.code));
+socket.on('close', () => setTimeout(() => {}, 60000));
+`;
+
+test('what a node dials to a node is redirected, and nothing else', async () => {
+  const key = SigningKey.generate('P-256');
+  const validity = { fromMs: Date.now() - 3_600_000, days: 1 };
+  const cert = await selfSignedCertificate(key, 'CN=test', validity);
+  const secureEcho = createSecureServer(
+    { cert, key: key.privateKeyPem(), ALPNProtocols: ['concordat-test', 'http/1.1'] },
+    (socket) => socket.on('error', () => socket.destroy()).pipe(socket),
+  );
+  secureEcho.listen(0, '127.0.0.1');
+  await once(secureEcho, 'listening');
+  const children: ChildProcess[] = [];
+  const switchboard = newSwitchboard({
+    nodeOf: async (pid) => `${children.findIndex((child) => child.pid === pid)}`,
+    nodeAt: (port) => (port === portOf(secureEcho) ? 'echo' : undefined),
+  });
+  const port = await switchboard.listen();
+  const said = (protocol: string): Promise<string> => {
+    const hook = pathToFileURL(join(import.meta.dirname, 'redirected-dials.ts'));
+    const child = spawn(
+      process.execPath,
+      ['--input-type=module', '-e', SECURE, `${portOf(secureEcho)}`, protocol],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: {
+          ...process.env,
+          NODE_OPTIONS: `--import ${hook}`,
+          CONCORDAT_TEST_SWITCHBOARD: `${port}`,
+        },
+      },
+    );
+    children.push(child);
+    return new Promise((resolve) => {
+      createInterface({ input: child.stdout }).once('line', resolve);
+    });
+  };
+  try {
+    expect(await said('concordat-test')).toBe('concordat-test over TLS');
+    expect(switchboard.connected()).toEqual(['0>echo']);
+    expect(await said('http/1.1')).toBe('http/1.1 over TLS');
+    expect(switchboard.connected()).toEqual(['0>echo']);
+    switchboard.set('2', 'echo', { kind: 'cut' });
+    expect(await said('concordat-test')).toBe('ECONNRESET');
+  } finally {
+    for (const child of children) child.kill('SIGKILL');
+    await switchboard.close();
+    secureEcho.close();
   }
 });

@@ -1,5 +1,5 @@
-// A TCP proxy in user space that stands in front of one listener, and lets a test decide at any
-// moment what becomes of the connections that each dialler has with it.
+// A TCP proxy in user space that stands between those who dial and those who listen, and lets a
+// test decide at any moment what becomes of the connections that one has dialled to another: a link.
 //
 // Nodes open one connection for each direction in which they speak, so what one node dials to
 // another is one directed link, and a partition that is one-way is one link of a pair.
@@ -23,16 +23,24 @@ export type LinkState =
 
 export const PASS: LinkState = { kind: 'pass' };
 
+/** Who dialled whom, and where that one listens. */
+export interface Introduction {
+  readonly from: string;
+  readonly to: string;
+  readonly target: { readonly host: string; readonly port: number };
+}
+
 export interface LinkProxyOptions {
   /** Where it listens; port 0 takes a free one. */
   readonly port?: number;
-  readonly target: { readonly host: string; readonly port: number };
-  /** Who dialled, by the port of its end and of ours. */
-  readonly diallerAt: (theirPort: number, ownPort: number) => Promise<string>;
+  /**
+   * Finds out about a new connection, of which it may read what is not to be carried; undefined
+   * for one that is nobody's.
+   */
+  readonly introduce: (socket: Socket) => Promise<Introduction | undefined>;
 }
 
-interface Connection {
-  readonly from: string;
+interface Connection extends Introduction {
   readonly near: Socket;
   readonly far: Socket | undefined;
   /** Bytes were thrown away: what came after them would make no sense. */
@@ -70,17 +78,17 @@ export class LinkProxy {
     return this.#ownPort;
   }
 
-  /** From here on this becomes of what `from` dials, and of what it has dialled. */
-  set(from: string, state: LinkState): void {
-    this.#states.set(from, state);
+  /** From here on this becomes of what `from` dials to `to`, and of what it has dialled. */
+  set(from: string, to: string, state: LinkState): void {
+    this.#states.set(nameOf({ from, to }), state);
     for (const connection of [...this.#connections]) {
-      if (connection.from === from) this.#apply(connection, state);
+      if (nameOf(connection) === nameOf({ from, to })) this.#apply(connection, state);
     }
   }
 
-  /** Diallers that have a connection now. */
+  /** Links that have a connection now, as `from>to`. */
   connected(): readonly string[] {
-    return [...new Set([...this.#connections].map(({ from }) => from))].sort();
+    return [...new Set([...this.#connections].map(nameOf))].sort();
   }
 
   async close(): Promise<void> {
@@ -92,11 +100,11 @@ export class LinkProxy {
   async #meet(near: Socket): Promise<void> {
     near.on('error', () => near.destroy());
     this.#unknown.add(near);
-    const from = await this.#options.diallerAt(near.remotePort ?? 0, this.#ownPort);
+    const introduction = await this.#options.introduce(near);
     this.#unknown.delete(near);
     if (near.destroyed) return;
-    const state = this.#states.get(from) ?? PASS;
-    if (state.kind === 'cut') {
+    const state = introduction === undefined ? undefined : this.#stateOf(introduction);
+    if (introduction === undefined || state === undefined || state.kind === 'cut') {
       near.resetAndDestroy();
       return;
     }
@@ -104,9 +112,9 @@ export class LinkProxy {
     const far =
       state.kind === 'swallow'
         ? undefined
-        : dial({ ...this.#options.target, allowHalfOpen: true, noDelay: true });
+        : dial({ ...introduction.target, allowHalfOpen: true, noDelay: true });
     near.setNoDelay(true);
-    const connection: Connection = { from, near, far, isSpoilt: false };
+    const connection: Connection = { ...introduction, near, far, isSpoilt: false };
     this.#connections.add(connection);
     for (const socket of [near, far]) {
       socket?.on('error', () => this.#reset(connection));
@@ -124,7 +132,7 @@ export class LinkProxy {
     let waiting = 0;
     let dueMs = 0;
     const later = (action: () => void): void => {
-      const state = this.#states.get(connection.from) ?? PASS;
+      const state = this.#stateOf(connection);
       const delayMs = state.kind === 'pass' ? (state.delayMs ?? 0) : 0;
       dueMs = Math.max(dueMs, performance.now() + delayMs);
       if (waiting === 0 && dueMs <= performance.now()) {
@@ -145,9 +153,13 @@ export class LinkProxy {
       });
     });
     sink.on('drain', () => {
-      if (this.#states.get(connection.from)?.kind !== 'hold') source.resume();
+      if (this.#stateOf(connection).kind !== 'hold') source.resume();
     });
     source.on('end', () => later(() => sink.end()));
+  }
+
+  #stateOf(link: Pick<Introduction, 'from' | 'to'>): LinkState {
+    return this.#states.get(nameOf(link)) ?? PASS;
   }
 
   #apply(connection: Connection, { kind }: LinkState): void {
@@ -171,6 +183,8 @@ export class LinkProxy {
     }
   }
 }
+
+const nameOf = ({ from, to }: Pick<Introduction, 'from' | 'to'>): string => `${from}>${to}`;
 
 /** As when the machine at the other end has gone: what was on its way is lost. */
 function closeHard(socket: Socket): void {
