@@ -7,6 +7,7 @@ import 'reflect-metadata';
 import { createPublicKey, randomBytes, webcrypto, X509Certificate } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 import { hexOf } from '../base/bytes.ts';
+import { CodedError, messageOf } from '../base/errors.ts';
 import type { CertificateId } from '../base/ids.ts';
 import { sha256 } from './hash.ts';
 import type { CurveName, SigningKey } from './keys.ts';
@@ -97,6 +98,16 @@ export async function certificateRequest(
 /** Lowercase hex SHA-256 of a certificate: a member's or user's id. */
 export function certificateIdOf(pem: string): CertificateId {
   return hexOf(sha256(new X509Certificate(pem).raw)) as CertificateId;
+}
+
+/** A certificate given in DER; throws a coded error `BadCertificate` if it is none. */
+export function certificateOfDer(der: Uint8Array): X509Certificate {
+  try {
+    return new X509Certificate(der);
+  } catch (cause) {
+    const message = `${der.length} bytes are not a certificate: ${messageOf(cause)}`;
+    throw new CodedError('BadCertificate', message, {}, { cause });
+  }
 }
 
 /** SubjectPublicKeyInfo (DER) of a certificate's key. */
