@@ -3,27 +3,10 @@
  * passes wins. TLS asks for a certificate and accepts any; what it is worth is decided here.
  */
 import type { AuthenticationPolicy, Caller, RequestError } from '../apps/interface.ts';
-import { utf8 } from '../base/bytes.ts';
 import type { Clock } from '../base/environment.ts';
 import { MEMBER_CERTS, USER_CERTS } from '../governance/tables.ts';
 import type { ReadView } from '../kv/tables.ts';
-
-/** The certificate that a client presented, computed once per session. */
-export interface ClientCertificate {
-  /** Lowercase hex SHA-256 of the certificate (DER). */
-  readonly id: string;
-  /** The id as a table key. */
-  readonly key: Uint8Array;
-  readonly pem: string;
-  /** Seconds since 1970. */
-  readonly validFrom: number;
-  readonly validTo: number;
-}
-
-/** A certificate's id in the form in which tables are keyed by it. */
-export function certificateKey(id: string): Uint8Array {
-  return utf8(id);
-}
+import type { ClientCertificate } from './client-certificate.ts';
 
 const ANYONE: Caller = { policy: 'no_auth' };
 const MESSAGE = 'Invalid authentication credentials.';

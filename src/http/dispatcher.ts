@@ -3,38 +3,50 @@
  * path, verb, an open frontend, who asks) is decided before the body is read, so that nobody fills
  * the node's memory who would be refused anyway.
  */
-import type { AppResponse, Endpoint, RequestError } from '../apps/interface.ts';
-import type { Clock } from '../base/environment.ts';
-import { BODY_READ_AHEAD_BYTES_MAX, REQUEST_BODY_BYTES_MAX } from '../base/limits.ts';
-import { renderCcfError, requestErrorOf } from './answers.ts';
-import { authenticate, isCaller } from './authentication.ts';
-import type { Backend, RunOptions, RunResult } from './backend.ts';
+import type { Application, AppResponse, RequestError } from '../apps/interface.ts';
+import { BODY_READ_AHEAD_BYTES_MAX } from '../base/limits.ts';
+import { renderCcfError } from './answers.ts';
+import { isCaller } from './authentication.ts';
+import type { Backend, RunResult } from './backend.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Exchange } from './exchange.ts';
+import { type Execution, shownTxId } from './execution.ts';
+import type { Forwarder } from './forwarder.ts';
 import { scanHeaders } from './headers.ts';
+import type { HeldRequests } from './held-requests.ts';
+import type { Plan, Planner } from './planning.ts';
+import type { Redirector } from './redirector.ts';
+import {
+  bodyTooLarge,
+  CAP_EXHAUSTED,
+  FAULT,
+  headersTooLarge,
+  isRetryable,
+  refusalAnswer,
+  TOO_MANY_WAITING,
+  withRetryAfter,
+} from './refusals.ts';
 import type { ReplyBatch } from './reply-batch.ts';
-import type { FrontendName, Match, Route, Router } from './router.ts';
-import { NO_WISHES, runOptionsOf } from './run-options.ts';
+import type { Route } from './router.ts';
+import { NO_WISHES } from './run-options.ts';
 import { serializeAnswer } from './serialize.ts';
 import type { Counters } from './stats.ts';
 
 export interface DispatcherDependencies {
   readonly backend: Backend;
-  readonly router: Router;
+  readonly planner: Planner;
+  readonly execution: Execution;
+  /** What only the primary may do is sent there; without a forwarder, its client is. */
+  readonly forwarder: Forwarder | undefined;
+  readonly redirector: Redirector | undefined;
+  readonly held: HeldRequests;
   readonly budget: BodyBudget;
   readonly counters: Counters;
   readonly replies: ReplyBatch;
-  readonly clock: Clock;
   /** The session table's clock. */
   readonly sweep: () => number;
   /** Told of what must not happen; the client is told 500 without the reason. */
   readonly onFault: (fault: unknown, where: string) => void;
-}
-
-/** The part of a request's life in which it has a route. */
-interface Plan {
-  readonly route: Route;
-  readonly options: RunOptions;
 }
 
 export class Dispatcher {
@@ -98,36 +110,31 @@ export class Dispatcher {
       this.#hangUp(exchange, headersTooLarge(scan.tooLarge));
       return;
     }
-    const match = this.#match(exchange);
-    const bytesMax = bodyBytesMaxOf(match);
-    if (scan.contentLength > bytesMax) {
-      counters.bodiesTooLarge += 1;
-      this.#hangUp(exchange, bodyTooLarge(bytesMax), match);
-      return;
+    const plan = this.#deps.planner.plan(exchange, scan.contentLength, scan.own);
+    switch (plan.kind) {
+      case 'refusal':
+        if (plan.tooLarge) this.#refuseBody(exchange, plan.error, plan.application);
+        else this.#refuse(exchange, plan.error, plan.application);
+        return;
+      case 'verbs':
+        this.#answer(exchange, { status: 204, headers: { allow: plan.allow } });
+        return;
     }
-    if (!this.#isOpen(match.frontend)) {
-      this.#refuse(exchange, match, FRONTEND_NOT_OPEN);
-      return;
-    }
-    if (match.kind === 'other-verb' && exchange.method === 'OPTIONS') {
-      this.#answer(exchange, { status: 204, headers: { allow: match.allow } });
-      return;
-    }
-    const plan = planOf(exchange, match, scan.own);
-    if ('status' in plan) {
-      this.#refuse(exchange, match, plan);
-      return;
-    }
-    if (scan.contentLength === 0 && !scan.chunked) {
-      this.#execute(exchange, plan);
-      return;
-    }
-    const caller = this.#authenticate(exchange, plan.route.endpoint);
-    if ('status' in caller) {
-      this.#refuse(exchange, match, caller);
-      return;
-    }
-    this.#awaitBody(exchange, plan, scan.chunked ? bytesMax : scan.contentLength, bytesMax);
+    exchange.take(plan);
+    if (this.#redirect(exchange, plan)) return;
+    if (scan.contentLength === 0 && !scan.chunked) this.#execute(exchange, plan);
+    else this.#readOn(exchange, plan, scan.chunked ? plan.bodyBytesMax : scan.contentLength);
+  }
+
+  /** Whether the client was told to ask another node. */
+  #redirect(exchange: Exchange, { route }: Plan): boolean {
+    const { redirector, counters } = this.#deps;
+    const elsewhere = redirector?.elsewhere(route, exchange.target);
+    if (elsewhere === undefined) return false;
+    counters.redirected += 1;
+    if ('code' in elsewhere) this.#refuse(exchange, elsewhere, route.application);
+    else this.#answer(exchange, elsewhere);
+    return true;
   }
 
   /** Ends a session whose connection is gone or cannot be understood. */
@@ -139,48 +146,27 @@ export class Dispatcher {
   #abandon(exchange: Exchange): void {
     exchange.stopWaiting?.();
     exchange.stopWaiting = undefined;
+    exchange.held?.end();
     // The backend still holds its body: the room is given back when it is done with it.
     if (!exchange.executing) this.#release(exchange);
   }
 
-  #match(exchange: Exchange): Match {
-    const { target } = exchange;
-    const mark = target.indexOf('?');
-    const path = mark === -1 ? target : target.slice(0, mark);
-    exchange.query = mark === -1 ? '' : target.slice(mark + 1);
-    return this.#deps.router.match(exchange.method, path);
-  }
-
-  #isOpen(frontend: FrontendName): boolean {
-    const { backend } = this.#deps;
-    switch (frontend) {
-      case 'app':
-        return backend.applicationOpen();
-      case 'gov':
-        return backend.node().state === 'PartOfNetwork';
-      case 'node':
-        return true;
-    }
-  }
-
-  #authenticate(exchange: Exchange, endpoint: Endpoint): Exchange['caller'] | RequestError {
-    const { backend, clock } = this.#deps;
-    const policies = endpoint.authentication;
-    if (policies[0] === 'no_auth') return exchange.caller;
-    return authenticate(policies, exchange.session.certificate, backend.current(), clock);
-  }
-
-  #awaitBody(exchange: Exchange, plan: Plan, bytes: number, bytesMax: number): void {
+  /** Reads the body of a request whose caller may have it read. */
+  #readOn(exchange: Exchange, plan: Plan, bytes: number): void {
+    if (!this.#identify(exchange, plan, () => this.#readOn(exchange, plan, bytes))) return;
     const { budget, sweep } = this.#deps;
     this.#release(exchange);
     exchange.stopWaiting = budget.reserve(bytes, () => {
       exchange.stopWaiting = undefined;
       exchange.reservedBytes = bytes;
       exchange.session.readBody(sweep());
-      exchange.readBody(bytesMax, (complete) => {
+      exchange.readBody(plan.bodyBytesMax, (complete) => {
         exchange.session.readBody(undefined);
         if (complete) this.#executeWithBody(exchange, plan);
-        else this.#refuseBody(exchange, plan.route, bytesMax);
+        else {
+          const { application } = plan.route;
+          this.#refuseBody(exchange, bodyTooLarge(plan.bodyBytesMax), application);
+        }
       });
     });
   }
@@ -194,64 +180,106 @@ export class Dispatcher {
     }
   }
 
-  #refuseBody(exchange: Exchange, route: Route | undefined, bytesMax: number): void {
+  #refuseBody(
+    exchange: Exchange,
+    error: RequestError,
+    application: Application | undefined,
+  ): void {
     this.#deps.counters.bodiesTooLarge += 1;
-    this.#hangUp(exchange, bodyTooLarge(bytesMax), undefined, route);
+    this.#hangUp(exchange, error, application);
+  }
+
+  /**
+   * Whether the caller is known. If not, the request is refused; on a backup, which may not have
+   * heard of the caller yet, only after it has caught up with the primary: else `goOn` is called.
+   */
+  #identify(exchange: Exchange, { route }: Plan, goOn: () => void): boolean {
+    const { backend, execution } = this.#deps;
+    const { session } = exchange;
+    const caller = execution.caller(route.endpoint, session);
+    if (isCaller(caller)) {
+      exchange.caller = caller;
+      return true;
+    }
+    if (exchange.caughtUp || backend.isPrimary() || session.certificate === undefined) {
+      this.#refuse(exchange, caller, route.application);
+      return false;
+    }
+    exchange.caughtUp = true;
+    this.#catchUp(exchange, route, goOn).catch((fault: unknown) => {
+      this.#giveUp(exchange, fault);
+    });
+    return false;
+  }
+
+  async #catchUp(exchange: Exchange, route: Route, goOn: () => void): Promise<void> {
+    const { execution } = this.#deps;
+    try {
+      await execution.catchUp(exchange);
+    } catch (thrown) {
+      const error = execution.errorOf(thrown, route.endpoint);
+      this.#refuse(exchange, error, route.application);
+      return;
+    }
+    if (exchange.session.ended) this.#settle(exchange);
+    else goOn();
   }
 
   #execute(exchange: Exchange, plan: Plan): void {
-    const { endpoint } = plan.route;
-    const caller = this.#authenticate(exchange, endpoint);
-    if (!isCaller(caller)) {
-      this.#refuse(exchange, undefined, caller, plan.route);
+    const { route, options } = plan;
+    const { forwarder, execution } = this.#deps;
+    const forwards = forwarder?.goesToPrimary(route, exchange.session) === true;
+    // Who asks is for the primary to say, by its own state.
+    if (!forwards && !this.#identify(exchange, plan, () => this.#execute(exchange, plan)))
       return;
-    }
-    exchange.caller = caller;
     const lost = this.#lostTransaction(exchange);
     if (lost !== undefined) {
-      this.#hangUp(exchange, lost, undefined, plan.route);
+      this.#hangUp(exchange, lost, route.application);
       return;
     }
-    if (endpoint.effect === 'none' && plan.options === NO_WISHES) {
-      const response = this.#answerAtOnce(exchange, plan.route);
+    if (route.endpoint.effect === 'none' && options === NO_WISHES) {
+      const response = execution.answerAtOnce(exchange, route);
       if (response !== undefined) {
         this.#answer(exchange, response);
         return;
       }
     }
     exchange.executing = true;
-    this.#run(exchange, plan).catch((fault: unknown) => this.#giveUp(exchange, fault));
+    this.#run(exchange, plan, forwards ? forwarder : undefined).catch((fault: unknown) => {
+      this.#giveUp(exchange, fault);
+    });
   }
 
-  /** What touches no table and wants nothing further needs no turn of the executing thread. */
-  #answerAtOnce(exchange: Exchange, { endpoint, application }: Route): AppResponse | undefined {
-    try {
-      const step = endpoint.handle(exchange, this.#deps.backend.current());
-      return step.kind === 'answer' && !step.response.absence ? step.response : undefined;
-    } catch (thrown) {
-      return (application.renderError ?? renderCcfError)(this.#errorOf(thrown, endpoint));
-    }
-  }
-
-  async #run(exchange: Exchange, { route, options }: Plan): Promise<void> {
+  async #run(exchange: Exchange, plan: Plan, forwarder: Forwarder | undefined): Promise<void> {
+    const { execution } = this.#deps;
+    const { route, options } = plan;
     let result: RunResult;
     try {
-      result = await this.#deps.backend.run(route.endpoint, exchange, options);
+      result = await (forwarder === undefined
+        ? execution.run(route, exchange, options)
+        : forwarder.forward(exchange, plan));
     } catch (thrown) {
-      const error = this.#errorOf(thrown, route.endpoint);
-      this.#refuse(exchange, undefined, error, route);
+      if (isRetryable(thrown)) await this.#hold(exchange, plan, thrown);
+      else this.#refuseThrown(exchange, route, thrown);
       return;
     }
-    const { response, txId } = result;
     // A write has happened: its client learns so, and of the loss with its next request.
     const lost =
       route.endpoint.effect === 'write' ? undefined : this.#lostTransaction(exchange);
-    if (lost !== undefined) {
-      this.#hangUp(exchange, lost, undefined, route);
-      return;
+    if (lost !== undefined) this.#hangUp(exchange, lost, route.application);
+    else this.#answer(exchange, result.response, shownTxId(result));
+  }
+
+  /** Nothing has been done for a request: it is tried again when there may be a primary for it. */
+  async #hold(exchange: Exchange, plan: Plan, thrown: unknown): Promise<void> {
+    const { held, counters } = this.#deps;
+    if (exchange.held === undefined) {
+      counters.held += 1;
+      exchange.held = held.hold();
     }
-    const shows = response.applyWrites ?? (response.status >= 200 && response.status < 300);
-    this.#answer(exchange, response, shows ? txId : undefined);
+    const again = await exchange.held.again();
+    if (again && !exchange.session.ended) this.#execute(exchange, plan);
+    else this.#refuseThrown(exchange, plan.route, thrown);
   }
 
   #lostTransaction({ session }: Exchange): RequestError | undefined {
@@ -264,26 +292,18 @@ export class Dispatcher {
     return { status: 500, code: 'SessionConsistencyLost', message };
   }
 
-  #errorOf(thrown: unknown, endpoint: Endpoint): RequestError {
-    const error = requestErrorOf(thrown);
-    if (error !== undefined) return error;
-    this.#deps.onFault(thrown, `${endpoint.verb} ${endpoint.path}`);
-    return FAULT;
+  #refuse(exchange: Exchange, error: RequestError, application: Application | undefined): void {
+    this.#answer(exchange, refusalAnswer(error, application, exchange.method));
   }
 
-  #refuse(
-    exchange: Exchange,
-    match: Match | undefined,
-    error: RequestError,
-    route?: Route,
-  ): void {
-    const answer = rendererOf(match, route)(error);
-    // CCF states a length of 0 where another server would state that of the error it leaves out.
-    this.#answer(exchange, exchange.method === 'HEAD' ? { ...answer, body: '' } : answer);
+  #refuseThrown(exchange: Exchange, { endpoint, application }: Route, thrown: unknown): void {
+    const error = this.#deps.execution.errorOf(thrown, endpoint);
+    const said = isRetryable(thrown) ? withRetryAfter(error) : error;
+    this.#refuse(exchange, said, application);
   }
 
   #answer(exchange: Exchange, answer: AppResponse, txId?: RunResult['txId']): void {
-    this.#release(exchange);
+    this.#settle(exchange);
     const { session } = exchange;
     if (session.ended) return;
     this.#deps.counters.count(answer.status);
@@ -322,17 +342,17 @@ export class Dispatcher {
   /** What must not happen has: the session cannot go on, the node may. */
   #giveUp(exchange: Exchange, fault: unknown): void {
     this.#deps.onFault(fault, `${exchange.method} ${exchange.path}`);
-    this.#release(exchange);
+    this.#settle(exchange);
     exchange.session.socket.destroy();
   }
 
-  #hangUp(exchange: Exchange, error: RequestError, match?: Match, route?: Route): void {
-    this.#release(exchange);
+  #hangUp(exchange: Exchange, error: RequestError, application?: Application): void {
+    this.#settle(exchange);
     const { session } = exchange;
     if (session.ended) return;
     this.#deps.counters.count(error.status);
     this.#endAnswered(session);
-    exchange.replyAndHangUp(rendererOf(match, route)(error));
+    exchange.replyAndHangUp(refusalAnswer(error, application, exchange.method));
   }
 
   #sayLast({ session }: Exchange, words: Uint8Array): void {
@@ -345,6 +365,12 @@ export class Dispatcher {
     for (const exchange of session.end(this.#deps.sweep())) this.#abandon(exchange);
   }
 
+  /** Nothing more is done for a request: gives back all that it held. */
+  #settle(exchange: Exchange): void {
+    exchange.held?.end();
+    this.#release(exchange);
+  }
+
   /** Gives room back, but for `keep` bytes. A chunked body reserved all that it might have been. */
   #release(exchange: Exchange, keep = 0): void {
     const bytes = exchange.reservedBytes - keep;
@@ -352,80 +378,4 @@ export class Dispatcher {
     exchange.reservedBytes = keep;
     this.#deps.budget.release(bytes);
   }
-}
-
-const FAULT: RequestError = {
-  status: 500,
-  code: 'InternalError',
-  message: 'The request failed: see the log.',
-};
-const CAP_EXHAUSTED: RequestError = {
-  status: 503,
-  code: 'SessionCapExhausted',
-  message: 'Service is currently busy and unable to serve new connections',
-};
-const TOO_MANY_WAITING: RequestError = {
-  status: 503,
-  code: 'TooManyPendingRequests',
-  message: 'Too many requests, or too large ones, wait in this session for those before them.',
-};
-const FRONTEND_NOT_OPEN: RequestError = {
-  status: 404,
-  code: 'FrontendNotOpen',
-  message: 'Frontend is not open.',
-};
-
-/** The 431, whoever notices: the front door or Node's parser. */
-export function headersTooLarge(message: string): RequestError {
-  return { status: 431, code: 'RequestHeaderTooLarge', message };
-}
-
-function bodyTooLarge(bytesMax: number): RequestError {
-  const message = `HTTP request body is too large (max size allowed: ${bytesMax})`;
-  return { status: 413, code: 'RequestBodyTooLarge', message };
-}
-
-function planOf(exchange: Exchange, match: Match, ownHeaders: boolean): Plan | RequestError {
-  if (match.kind !== 'found') return refusalOf(match);
-  exchange.path = match.path;
-  exchange.params = match.params;
-  const options = ownHeaders ? runOptionsOf(exchange.rawHeaders) : NO_WISHES;
-  return 'status' in options ? options : { route: match.route, options };
-}
-
-function bodyBytesMaxOf(match: Match): number {
-  if (match.kind !== 'found') return REQUEST_BODY_BYTES_MAX;
-  return match.route.endpoint.bodyBytesMax ?? REQUEST_BODY_BYTES_MAX;
-}
-
-function refusalOf(match: Exclude<Match, { kind: 'found' }>): RequestError {
-  const { path } = match;
-  switch (match.kind) {
-    case 'unknown-path':
-      return { status: 404, code: 'ResourceNotFound', message: `Unknown path: ${path}.` };
-    case 'ambiguous':
-      return {
-        status: 500,
-        code: 'InternalError',
-        message: `Two endpoints are installed for ${path}: the application must be corrected.`,
-      };
-    case 'other-verb':
-      return {
-        status: 405,
-        code: 'UnsupportedHttpVerb',
-        message: `Allowed methods for '${path}' are: ${match.allow}.`,
-        headers: { allow: match.allow },
-      };
-  }
-}
-
-function rendererOf(
-  match: Match | undefined,
-  route: Route | undefined,
-): (error: RequestError) => AppResponse {
-  const application =
-    route?.application ??
-    (match?.kind === 'found' ? match.route.application : undefined) ??
-    (match?.kind === 'other-verb' ? match.application : undefined);
-  return application?.renderError ?? renderCcfError;
 }

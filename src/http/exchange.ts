@@ -8,13 +8,15 @@ import { NO_BYTES, utf8 } from '../base/bytes.ts';
 import { type TxId, textOfTxId } from '../base/ids.ts';
 import { STREAM_PIECE_BYTES } from '../base/limits.ts';
 import { headerValue } from './headers.ts';
+import type { HeldRequest } from './held-requests.ts';
+import type { Asked, Plan } from './planning.ts';
 import { flatHeaders, serializeAnswer } from './serialize.ts';
 import type { Session } from './session.ts';
 import { streamOfBytes, writeStream } from './stream-writer.ts';
 
 export const TRANSACTION_ID_HEADER = 'x-ms-ccf-transaction-id';
 
-export class Exchange implements AppRequest {
+export class Exchange implements AppRequest, Asked {
   readonly session: Session<Exchange>;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
@@ -25,6 +27,10 @@ export class Exchange implements AppRequest {
   params: Readonly<Record<string, string>> = {};
   body: Uint8Array = NO_BYTES;
   caller: Caller = { policy: 'no_auth' };
+  /** Set while it waits for a primary, and after. */
+  held: HeldRequest | undefined;
+  /** Its caller was not known here, and this node has caught up with the primary since. */
+  caughtUp = false;
   /** Handed to the backend: from then on its body is in memory until there is an answer. */
   executing = false;
   /** Bytes reserved for the body until it is answered. */
@@ -64,6 +70,13 @@ export class Exchange implements AppRequest {
 
   get rawHeaders(): readonly string[] {
     return this.#request.rawHeaders;
+  }
+
+  /** Takes over what its path says. */
+  take({ path, query, params }: Plan): void {
+    this.path = path;
+    this.query = query;
+    this.params = params;
   }
 
   header(name: string): string | undefined {

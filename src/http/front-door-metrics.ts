@@ -70,6 +70,22 @@ export function registerFrontDoorMetrics(
     ({ counters }) => counters.headersTooLarge,
   );
   counter('bodies_too_large', 'Bodies refused', ({ counters }) => counters.bodiesTooLarge);
+  counter('forwarded', 'Requests sent to the primary', ({ counters }) => counters.forwarded);
+  counter(
+    'held',
+    'Requests that waited until a primary was known',
+    ({ counters }) => counters.held,
+  );
+  counter(
+    'redirected',
+    'Requests whose client was told of another node',
+    ({ counters }) => counters.redirected,
+  );
+  counter(
+    'executed_for_others',
+    'Requests that other nodes forwarded to this one',
+    ({ counters }) => counters.executedForOthers,
+  );
   registerAnswers(registers, stats);
 }
 

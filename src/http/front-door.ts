@@ -13,6 +13,8 @@ import type { Clock, Timers } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import {
   BODIES_IN_FLIGHT_BYTES_MAX,
+  FORWARDING_MS_MAX,
+  HELD_REQUESTS_LOOK_MS,
   REQUEST_HEADER_BYTES_MAX,
   REQUEST_HEADERS_MS_MAX,
   REQUEST_MS_MAX,
@@ -23,12 +25,19 @@ import {
   SESSIONS_SOFT_MAX,
 } from '../base/limits.ts';
 import { renderCcfError } from './answers.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, ForwardedAnswer, ForwardedRequest } from './backend.ts';
 import { BodyBudget } from './body-budget.ts';
-import { Dispatcher, headersTooLarge } from './dispatcher.ts';
+import { Dispatcher } from './dispatcher.ts';
 import { Exchange } from './exchange.ts';
+import { Execution } from './execution.ts';
 import { OPERATOR_FEATURES, type OperatorFeature } from './file-endpoints.ts';
+import { ForwardedRequests } from './forwarded-requests.ts';
+import { Forwarder } from './forwarder.ts';
 import { frontendApplications } from './frontends.ts';
+import { HeldRequests } from './held-requests.ts';
+import { Planner } from './planning.ts';
+import { type Redirections, Redirector } from './redirector.ts';
+import { headersTooLarge } from './refusals.ts';
 import { ReplyBatch } from './reply-batch.ts';
 import { Router } from './router.ts';
 import { serializeAnswer } from './serialize.ts';
@@ -43,6 +52,12 @@ export interface FrontDoorOptions {
   readonly interfaceName?: string;
   /** Downloads that are served here; all of them unless some are named. */
   readonly operatorFeatures?: readonly OperatorFeature[];
+  /** How long the primary may take to answer what this interface forwards to it. */
+  readonly forwardingMsMax?: number;
+  /** If given, clients are sent to the node that their request is for; nothing is forwarded. */
+  readonly redirections?: Redirections;
+  /** How long a request is held until there is a primary for it. */
+  readonly holdMsMax?: number;
   readonly sessionsSoftMax?: number;
   readonly sessionsHardMax?: number;
   readonly idleMsMax?: number;
@@ -73,6 +88,11 @@ export interface FrontDoor {
   listen(host: string, port: number): Promise<{ host: string; port: number }>;
   /** For connections from now on; those that are open keep theirs. */
   setCertificate(identity: TlsIdentity): void;
+  /**
+   * Executes what another node forwards to this one as to the primary, by this node's own state.
+   * `not-primary`: nothing was done. Never rejects.
+   */
+  executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | 'not-primary'>;
   /** Takes nothing new, ends each session with the answer it waits for, then returns. */
   close(): Promise<void>;
   stats(): FrontDoorStats;
@@ -92,6 +112,7 @@ class HttpsFrontDoor implements FrontDoor {
   readonly #budget: BodyBudget;
   readonly #sessions: SessionTable<Exchange>;
   readonly #dispatcher: Dispatcher;
+  readonly #forwarded: ForwardedRequests;
   readonly #server: Server;
   /** Beneath TLS, so that unfinished handshakes are among them. */
   readonly #connections = new Set<Socket>();
@@ -123,15 +144,34 @@ class HttpsFrontDoor implements FrontDoor {
     })) {
       router.add(frontend, application);
     }
+    const planner = new Planner(router, backend);
+    const execution = new Execution({ backend, clock, onFault });
+    const budget = this.#budget;
+    const counters = this.#counters;
+    const timeoutMs = options.forwardingMsMax ?? FORWARDING_MS_MAX;
+    const shared = { backend, planner, execution, budget, counters, timers, onFault };
+    this.#forwarded = new ForwardedRequests(timeoutMs, shared);
+    const interfaceName = this.#interfaceName;
+    const { redirections } = options;
     this.#dispatcher = new Dispatcher({
-      backend,
-      router,
-      budget: this.#budget,
-      counters: this.#counters,
+      ...shared,
+      forwarder:
+        redirections === undefined
+          ? new Forwarder({ interfaceName, timeoutMs }, { backend, timers, counters })
+          : undefined,
+      redirector:
+        redirections === undefined
+          ? undefined
+          : new Redirector(redirections, interfaceName, backend),
+      held: new HeldRequests(
+        {
+          lookMs: HELD_REQUESTS_LOOK_MS,
+          waitMsMax: options.holdMsMax ?? REQUEST_WAIT_MS_MAX,
+        },
+        { timers, hasPrimary: () => hasPrimary(backend) },
+      ),
       replies: new ReplyBatch(timers),
-      clock,
       sweep: () => this.#sessions.sweep,
-      onFault,
     });
     this.#server = this.#createServer(tls, options.handshakeMsMax ?? REQUEST_HEADERS_MS_MAX);
   }
@@ -155,29 +195,39 @@ class HttpsFrontDoor implements FrontDoor {
     this.#server.setSecureContext(secureContextOf(identity));
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#dispatcher.drain();
-    return new Promise((resolve) => {
-      const cancel = this.#timers.after(
-        this.#options.closeMsMax ?? REQUEST_WAIT_MS_MAX + SESSION_LINGER_MS_MAX,
-        () => {
-          for (const connection of this.#connections) connection.destroy();
-        },
-      );
-      this.#server.close(() => {
-        cancel();
-        this.#sessions.stop();
+    const forwarded = this.#forwarded.drain();
+    let stopTimer: () => void = () => undefined;
+    const outOfTime = new Promise<void>((resolve) => {
+      const closeMsMax =
+        this.#options.closeMsMax ?? REQUEST_WAIT_MS_MAX + SESSION_LINGER_MS_MAX;
+      stopTimer = this.#timers.after(closeMsMax, () => {
+        for (const connection of this.#connections) connection.destroy();
         resolve();
       });
-      for (const session of this.#sessions.all()) {
-        if (session.active === undefined) session.hangUp();
-      }
     });
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const session of this.#sessions.all()) {
+      if (session.active === undefined) session.hangUp();
+    }
+    await closed;
+    await Promise.race([forwarded, outOfTime]);
+    stopTimer();
+    this.#sessions.stop();
+  }
+
+  executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | 'not-primary'> {
+    return this.#forwarded.execute(request);
+  }
+
+  get #interfaceName(): string {
+    return this.#options.interfaceName ?? 'primary_rpc_interface';
   }
 
   stats(): FrontDoorStats {
     return {
-      interfaceName: this.#options.interfaceName ?? 'primary_rpc_interface',
+      interfaceName: this.#interfaceName,
       sessions: {
         active: this.#sessions.active,
         peak: this.#sessions.peak,
@@ -274,6 +324,13 @@ class HttpsFrontDoor implements FrontDoor {
     if (what === 'headers' || what === 'body') this.#counters.slowSessions += 1;
     session.socket.destroy();
   }
+}
+
+/** Whether this node or another that it knows of takes writes. */
+function hasPrimary(backend: Backend): boolean {
+  if (backend.isPrimary()) return true;
+  const { primaryId, nodeId } = backend.node();
+  return primaryId !== undefined && primaryId !== nodeId;
 }
 
 interface ParserError extends Error {

@@ -6,6 +6,7 @@
  */
 import { IDENTITY_HEADERS } from '../base/identity-headers.ts';
 import { REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_COUNT_MAX } from '../base/limits.ts';
+import type { ForwardedHeader } from './backend.ts';
 
 /** Headers of ours that a client may send; all others of our prefix are dropped. */
 const OWN_HEADERS: ReadonlySet<string> = new Set([
@@ -18,6 +19,19 @@ const OWN_HEADERS: ReadonlySet<string> = new Set([
 const IDENTITY: ReadonlySet<string> = new Set(IDENTITY_HEADERS);
 
 const OWN_PREFIX = 'x-concordat-';
+
+/** Headers about a request's connection (RFC 9110 §7.6.1) and the extent of its body. */
+const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'keep-alive',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
 
 /** What the front door needs to know of a request's headers. */
 export interface HeaderScan {
@@ -71,12 +85,28 @@ const SIZE_ALLOWED = `(max size allowed: ${REQUEST_HEADER_BYTES_MAX})`;
 
 /** First value of a header that may be shown; `name` is lowercase. */
 export function headerValue(raw: readonly string[], name: string): string | undefined {
-  if (IDENTITY.has(name)) return undefined;
-  if (name.startsWith(OWN_PREFIX) && !OWN_HEADERS.has(name)) return undefined;
+  if (!mayBeShown(name)) return undefined;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const candidate = raw[at];
     if (candidate?.length === name.length && candidate.toLowerCase() === name)
       return raw[at + 1];
   }
   return undefined;
+}
+
+/** What of a request's headers goes to the primary with it, in wire order. */
+export function forwardedHeaders(raw: readonly string[]): readonly ForwardedHeader[] {
+  const headers: ForwardedHeader[] = [];
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] ?? '';
+    const known = name.toLowerCase();
+    if (!mayBeShown(known) || CONNECTION_HEADERS.has(known)) continue;
+    headers.push({ name, value: raw[at + 1] ?? '' });
+  }
+  return headers;
+}
+
+function mayBeShown(name: string): boolean {
+  if (IDENTITY.has(name)) return false;
+  return !name.startsWith(OWN_PREFIX) || OWN_HEADERS.has(name);
 }

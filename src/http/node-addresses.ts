@@ -14,9 +14,19 @@ export function urlOf(
   nodeId: string | undefined,
 ): string | undefined {
   const own = nodeRow(view, ownId)?.info.rpc_interfaces;
-  const theirs = nodeId === undefined ? undefined : nodeRow(view, nodeId)?.info.rpc_interfaces;
   const name = isObject(own) ? Object.keys(own)[0] : undefined;
-  const same = name !== undefined && isObject(theirs) ? theirs[name] : undefined;
-  const address = isObject(same) ? same.published_address : undefined;
-  return typeof address === 'string' ? `https://${address}` : undefined;
+  const address = name === undefined ? undefined : addressOf(view, name, nodeId);
+  return address === undefined ? undefined : `https://${address}`;
+}
+
+/** `host:port` that an interface of a node has published; undefined if that is not known. */
+export function addressOf(
+  view: ReadView,
+  interfaceName: string,
+  nodeId: string | undefined,
+): string | undefined {
+  const all = nodeId === undefined ? undefined : nodeRow(view, nodeId)?.info.rpc_interfaces;
+  const one = isObject(all) ? all[interfaceName] : undefined;
+  const address = isObject(one) ? one.published_address : undefined;
+  return typeof address === 'string' ? address : undefined;
 }

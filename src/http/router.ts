@@ -5,13 +5,14 @@
  * it the path is looked up first, exact paths before templates, then the verb. Nothing is decoded
  * or normalised: `/commit/` is not `/commit`.
  */
-import type { Application, Endpoint } from '../apps/interface.ts';
+import type { Application } from '../apps/interface.ts';
+import { type PlacedEndpoint, type Placement, placementOf } from './placement.ts';
 
 export type FrontendName = 'app' | 'node' | 'gov';
 
-export interface Route {
+export interface Route extends Placement {
   readonly frontend: FrontendName;
-  readonly endpoint: Endpoint;
+  readonly endpoint: PlacedEndpoint;
   /** The application that declared it: it may have its own way to say errors. */
   readonly application: Application;
 }
@@ -67,7 +68,12 @@ export class Router {
           `/${frontend} has two endpoints ${endpoint.verb} ${endpoint.path}`,
         );
       }
-      verbs.set(endpoint.verb, { frontend, endpoint, application });
+      verbs.set(endpoint.verb, {
+        frontend,
+        endpoint,
+        application,
+        ...placementOf(endpoint),
+      });
     }
   }
 

@@ -5,7 +5,7 @@
  */
 import type { TLSSocket } from 'node:tls';
 import { PIPELINED_REQUESTS_MAX } from '../base/limits.ts';
-import { type ClientCertificate, certificateKey } from './authentication.ts';
+import { type ClientCertificate, presentedCertificate } from './client-certificate.ts';
 import { ShownTransactions } from './shown-transactions.ts';
 
 /** Bounds on a session's silence, in sweeps of the session table. */
@@ -29,6 +29,12 @@ export class Session<Request extends SessionRequest> {
   /** Opened beyond the soft cap: its first request is told to go away. */
   readonly beyondCap: boolean;
   readonly shown = new ShownTransactions();
+  /**
+   * Whether its reads go where its writes were forwarded to, so that it reads what it wrote
+   * (http-api.md §4): until this node holds what the session was shown, or for good when the
+   * outcome of a write is not known.
+   */
+  readsAtPrimary: 'no' | 'until caught up' | 'for good' = 'no';
   /** The request being answered. */
   active: Request | undefined;
   /** What cannot be taken in, or not understood, ends the session behind what came before it. */
@@ -74,7 +80,7 @@ export class Session<Request extends SessionRequest> {
   get certificate(): ClientCertificate | undefined {
     if (!this.#certificateRead) {
       this.#certificateRead = true;
-      this.#certificate = readCertificate(this.socket);
+      this.#certificate = presentedCertificate(this.socket);
     }
     return this.#certificate;
   }
@@ -170,17 +176,4 @@ export class Session<Request extends SessionRequest> {
     if (sweep - this.#since < limit) return undefined;
     return this.#partialHeaders ? 'headers' : 'idle';
   }
-}
-
-function readCertificate(socket: TLSSocket): ClientCertificate | undefined {
-  const x509 = socket.getPeerX509Certificate();
-  if (x509 === undefined) return undefined;
-  const id = x509.fingerprint256.replaceAll(':', '').toLowerCase();
-  return {
-    id,
-    key: certificateKey(id),
-    pem: x509.toString(),
-    validFrom: Math.floor(x509.validFromDate.getTime() / 1000),
-    validTo: Math.floor(x509.validToDate.getTime() / 1000),
-  };
 }

@@ -22,6 +22,13 @@ export class ShownTransactions {
     }
   }
 
+  /** The newest that this node does not know to be committed, if there is one. */
+  unsettled(statusOf: (txId: TxId) => TxStatus): TxId | undefined {
+    const latest = this.#latest;
+    if (latest !== undefined && statusOf(latest) !== 'Committed') return latest;
+    return this.#earlier.findLast((txId) => statusOf(txId) !== 'Committed');
+  }
+
   /** A TxID that was shown and is Invalid by now, if there is one. */
   lost(statusOf: (txId: TxId) => TxStatus): TxId | undefined {
     if (this.#earlier.length > 0) {

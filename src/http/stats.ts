@@ -15,6 +15,12 @@ export class Counters {
   /** Sessions closed for their silence. */
   idleSessions = 0;
   slowSessions = 0;
+  /** Requests that were sent to the primary, that waited for one, that were told where it is. */
+  forwarded = 0;
+  held = 0;
+  redirected = 0;
+  /** Requests that other nodes sent here as to the primary. */
+  executedForOthers = 0;
 
   /** Notes an answer. */
   count(status: number): void {

@@ -42,16 +42,31 @@ export interface HouseOptions extends FrontDoorOptions {
   readonly nowMs?: () => number;
 }
 
-export async function openHouse(
-  options: HouseOptions = {},
-  behind: { readonly files?: NodeFiles } = {},
-): Promise<House> {
+type Identities = Pick<House, 'server' | 'user' | 'member' | 'stranger'>;
+
+async function makeIdentities(): Promise<Identities> {
   const [server, user, member, stranger] = await Promise.all([
     testIdentity('node'),
     testIdentity('user'),
     testIdentity('member'),
     testIdentity('stranger'),
   ]);
+  return { server, user, member, stranger };
+}
+
+export async function openHouse(
+  options: HouseOptions = {},
+  behind: { readonly files?: NodeFiles } = {},
+): Promise<House> {
+  return build(options, await makeIdentities(), behind.files);
+}
+
+async function build(
+  options: HouseOptions,
+  identities: Identities,
+  files?: NodeFiles,
+): Promise<House> {
+  const { server, user, member } = identities;
   const service = new ServiceDouble({
     nodeCertificate: server.cert,
     serviceCertificate: server.cert,
@@ -59,7 +74,7 @@ export async function openHouse(
     memberCertificates: [member.cert],
     ...options.service,
   });
-  if (behind.files !== undefined) service.files = behind.files;
+  if (files !== undefined) service.files = files;
   const faults: unknown[] = [];
   const door = createFrontDoor(options, {
     backend: service,
@@ -71,5 +86,40 @@ export async function openHouse(
   });
   const { host, port } = await door.listen('127.0.0.1', 0);
   const close = (): Promise<void> => door.close();
-  return { door, service, host, port, server, user, member, stranger, faults, close };
+  return { door, service, host, port, ...identities, faults, close };
+}
+
+/** Two nodes of one service: what the backup forwards, the primary's front door executes. */
+export interface Pair {
+  readonly primary: House;
+  readonly backup: House;
+  close(): Promise<void>;
+}
+
+export async function openPair(
+  options: { readonly primary?: HouseOptions; readonly backup?: HouseOptions } = {},
+): Promise<Pair> {
+  const identities = await makeIdentities();
+  const second = await testIdentity('second node');
+  const nodes = [
+    { certificate: identities.server.cert, port: 8000 },
+    { certificate: second.cert, port: 8001 },
+  ];
+  const shared = { nodes, serviceCertificate: identities.server.cert };
+  const primary = await build(
+    { ...options.primary, service: { ...shared, ...options.primary?.service } },
+    identities,
+  );
+  const backup = await build(
+    { ...options.backup, service: { ...shared, ...options.backup?.service } },
+    { ...identities, server: second },
+  );
+  backup.service.role = 'backup';
+  backup.service.leader = primary.service;
+  backup.service.primaryId = primary.service.nodeId;
+  backup.service.forwardTo = (request) => primary.door.executeForwarded(request);
+  const close = async (): Promise<void> => {
+    await Promise.all([primary.close(), backup.close()]);
+  };
+  return { primary, backup, close };
 }

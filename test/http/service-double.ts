@@ -1,5 +1,6 @@
 // A service to put behind the front door: the real store, with no ledger, no consensus and no
-// clock. A test says when transactions commit, and can roll them back under a new view.
+// clock. A test says when transactions commit, and can roll them back under a new view. A second
+// one can be its backup: a test says when it catches up, and by what way it forwards.
 
 import { X509Certificate } from 'node:crypto';
 import type {
@@ -26,6 +27,8 @@ import {
 } from '../../src/governance/tables.ts';
 import type {
   Backend,
+  ForwardedAnswer,
+  ForwardedRequest,
   NodeFacts,
   NodeFiles,
   RunOptions,
@@ -34,28 +37,51 @@ import type {
 import { Store } from '../../src/kv/store.ts';
 import type { ReadView } from '../../src/kv/tables.ts';
 import { StoreTransaction } from '../../src/kv/transaction.ts';
+import type { MapWrites } from '../../src/kv/write-set.ts';
 import type { TxStatus } from '../../src/ledger/view-history.ts';
 
 export interface DoubleOptions {
   readonly userCertificates?: readonly string[];
   readonly memberCertificates?: readonly string[];
   readonly nodeCertificate: string;
+  /** Ports of all nodes by their certificates; this node alone unless given. */
+  readonly nodes?: readonly { readonly certificate: string; readonly port: number }[];
   readonly serviceCertificate: string;
   /** False: a test calls `commit` itself. */
   readonly commitsAtOnce?: boolean;
 }
 
+type Role = 'primary' | 'backup' | 'candidate' | 'retired';
+
+const ROLES: Readonly<Record<Role, NodeFacts['role']>> = {
+  primary: 'leader',
+  backup: 'follower',
+  candidate: 'candidate',
+  retired: 'retired',
+};
+
 export class ServiceDouble implements Backend {
   readonly #store = new Store([]);
   readonly #commitsAtOnce: boolean;
   readonly #nodeCertificate: string;
-  /** View of each seqno from 1 on. */
+  readonly #nodeIds: readonly string[];
+  /** View of each seqno from 1 on, and what it wrote. */
   readonly #views: View[] = [];
+  readonly #writes: (readonly MapWrites[])[] = [];
   #view = viewOf(2);
   /** What a test may turn. */
   open = true;
   stopNotice = false;
-  role: 'primary' | 'backup' = 'primary';
+  role: Role = 'primary';
+  /** As a backup knows it. */
+  primaryId: string | undefined = 'ff'.repeat(32);
+  /** Where a backup catches up, and by what way it forwards; without one it knows no primary. */
+  leader: ServiceDouble | undefined;
+  forwardTo:
+    | ((request: ForwardedRequest) => Promise<ForwardedAnswer | 'not-primary'>)
+    | undefined;
+  readonly forwarded: ForwardedRequest[] = [];
+  acks: NodeFacts['acks'] = new Map();
   state: NodeFacts['state'] = 'PartOfNetwork';
   receiptsAre: 'ready' | NoReceipt = 'ready';
   files?: NodeFiles;
@@ -84,19 +110,28 @@ export class ServiceDouble implements Backend {
       }),
     );
     genesis.table(SERVICE_CONFIG).put(SINGLETON, jsonRow({ recovery_threshold: 1 }));
-    genesis.table(NODE_INFO).put(utf8(this.nodeId), jsonRow(nodeRow(options.nodeCertificate)));
-    this.#apply(genesis);
+    const own = { certificate: options.nodeCertificate, port: 8000 };
+    const nodes = options.nodes ?? [own];
+    this.#nodeIds = nodes.map(({ certificate }) => nodeIdOf(certificate));
+    for (const { certificate, port } of nodes) {
+      const row = jsonRow(nodeRow(certificate, port));
+      genesis.table(NODE_INFO).put(utf8(nodeIdOf(certificate)), row);
+    }
+    this.#apply(genesis.writeSet());
     this.commit(this.#store.newest);
   }
 
   get nodeId(): string {
-    return sha256Hex(publicKeyOf(this.#nodeCertificate));
+    return nodeIdOf(this.#nodeCertificate);
   }
 
   async run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
     this.runs.push({ endpoint, options });
     if (this.gate !== undefined) await this.gate;
     if (this.failure !== undefined) throw this.failure;
+    if (options.linearizable) this.catchUp();
+    if (options.minTxId !== undefined) this.#reach(options.minTxId);
+    if (endpoint.effect === 'write' && !this.isPrimary()) throw notHere('this is a backup');
     const view = endpoint.reads === 'committed' ? this.#store.committedView : this.current();
     return this.#walk(endpoint, endpoint.handle(request, view));
   }
@@ -128,14 +163,49 @@ export class ServiceDouble implements Backend {
     const tx = new StoreTransaction(this.#store, scope);
     const response = apply(tx);
     const keep = response.applyWrites ?? (response.status >= 200 && response.status < 300);
-    if (keep) this.#apply(tx);
+    if (keep) this.#apply(tx.writeSet());
     if (keep && this.#commitsAtOnce) this.commit(this.#store.newest);
     return { response, txId: this.#txIdAt(this.#store.newest) };
   }
 
-  #apply(tx: StoreTransaction): void {
-    this.#views.push(this.#view);
-    this.#store.apply(seqnoOf(this.#store.newest + 1), tx.writeSet());
+  #apply(writes: readonly MapWrites[], view = this.#view): void {
+    this.#views.push(view);
+    this.#writes.push(writes);
+    this.#store.apply(seqnoOf(this.#store.newest + 1), writes);
+  }
+
+  #reach(txId: TxId): void {
+    const status = this.statusOf(txId);
+    if (status === 'Invalid')
+      throw new CodedError('SessionConsistencyLost', 'lost', { status: 500 });
+    if (status === 'Unknown') throw new CodedError('TooNew', 'not here yet', { status: 503 });
+  }
+
+  /** Takes over what its leader has, as committed as it is there. */
+  catchUp(): void {
+    const { leader } = this;
+    if (leader === undefined) return;
+    const same = leader.#views.findIndex((view, index) => view !== this.#views[index]);
+    if (same !== -1 && same < this.#views.length) this.#truncate(seqnoOf(same));
+    for (const [index, writes] of leader.#writes.entries()) {
+      if (index >= this.#views.length) this.#apply(writes, leader.#views[index]);
+    }
+    this.#view = leader.#view;
+    this.commit(leader.#store.committed);
+  }
+
+  /** Writes something of the service itself, which is committed at once. */
+  write(change: (tx: StoreTransaction) => void): void {
+    const tx = new StoreTransaction(this.#store, 'service');
+    change(tx);
+    this.#apply(tx.writeSet());
+    this.commit();
+  }
+
+  #truncate(seqno: Seqno): void {
+    this.#store.rollback(seqno);
+    this.#views.length = seqno;
+    this.#writes.length = seqno;
   }
 
   #txIdAt(seqno: Seqno): TxId {
@@ -149,10 +219,9 @@ export class ServiceDouble implements Backend {
 
   /** A new primary that does not have what was not committed, and has committed one entry. */
   elect(): void {
-    this.#store.rollback(this.#store.committed);
-    this.#views.length = this.#store.newest;
+    this.#truncate(this.#store.committed);
     this.#view = viewOf(this.#view + 1);
-    this.#apply(new StoreTransaction(this.#store, 'service'));
+    this.#apply(new StoreTransaction(this.#store, 'service').writeSet());
     this.commit();
   }
 
@@ -160,9 +229,12 @@ export class ServiceDouble implements Backend {
     return this.role === 'primary';
   }
 
-  forward(): Promise<never> {
-    const message = 'this double knows no other';
-    return Promise.reject(new CodedError('InternalError', message, { status: 503 }));
+  async forward(request: ForwardedRequest): Promise<ForwardedAnswer> {
+    if (this.forwardTo === undefined) throw notHere('no primary is known');
+    this.forwarded.push(request);
+    const answer = await this.forwardTo(request);
+    if (answer === 'not-primary') throw notHere('it was not the primary');
+    return answer;
   }
 
   applicationOpen(): boolean {
@@ -217,10 +289,10 @@ export class ServiceDouble implements Backend {
       nodeId: this.nodeId,
       state: this.state,
       view: this.#view,
-      role: this.role === 'primary' ? 'leader' : 'follower',
-      configurations: [{ seqno: seqnoOf(1), nodeIds: [this.nodeId] }],
-      acks: new Map(),
-      primaryId: this.role === 'primary' ? this.nodeId : 'ff'.repeat(32),
+      role: ROLES[this.role],
+      configurations: [{ seqno: seqnoOf(1), nodeIds: this.#nodeIds }],
+      acks: this.acks,
+      primaryId: this.role === 'primary' ? this.nodeId : this.primaryId,
       lastSignedSeqno: this.#store.committed,
       startupSeqno: seqnoOf(0),
       stopNotice: this.stopNotice,
@@ -235,21 +307,30 @@ function idOf(pem: string): string {
   return sha256Hex(new X509Certificate(pem).raw);
 }
 
+function nodeIdOf(pem: string): string {
+  return sha256Hex(publicKeyOf(pem));
+}
+
+/** As a node says that nothing was done and that it may go otherwise a moment later. */
+function notHere(message: string): CodedError {
+  return new CodedError('InternalError', message, { status: 503, retryable: true });
+}
+
 function publicKeyOf(pem: string): Uint8Array {
   return new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' });
 }
 
-function nodeRow(pem: string): unknown {
+function nodeRow(pem: string, port: number): unknown {
   return {
     node_to_node_interface: {
-      bind_address: '127.0.0.1:7000',
-      published_address: '127.0.0.1:7000',
+      bind_address: `127.0.0.1:${port - 1000}`,
+      published_address: `127.0.0.1:${port - 1000}`,
     },
     quote_info: virtualEvidence(publicKeyOf(pem), '11'.repeat(32)),
     rpc_interfaces: {
       primary_rpc_interface: {
         app_protocol: 'HTTP1',
-        bind_address: '127.0.0.1:8000',
+        bind_address: `127.0.0.1:${port}`,
         endorsement: { authority: 'Service' },
         forwarding_timeout_ms: 3000,
         http_configuration: {
@@ -260,7 +341,7 @@ function nodeRow(pem: string): unknown {
         max_open_sessions_hard: 1010,
         max_open_sessions_soft: 1000,
         protocol: 'tcp',
-        published_address: '127.0.0.1:8000',
+        published_address: `127.0.0.1:${port}`,
       },
     },
     status: 'Trusted',
