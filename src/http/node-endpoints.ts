@@ -8,11 +8,11 @@
 import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import type { ReadView } from '../kv/tables.ts';
 import { bareAnswer, errorAnswer, jsonAnswer } from './answers.ts';
-import type { Backend } from './backend.ts';
+import type { Backend, Configuration, NodeFacts } from './backend.ts';
 import {
   configurationRow,
   isObject,
-  nodeRows,
+  nodeRow,
   previousIdentity,
   serviceRow,
 } from './governance-rows.ts';
@@ -26,8 +26,13 @@ const CCF_VERSION = 'ccf-7.0.0';
 type Handler = (view: ReadView) => AppResponse;
 
 /** An endpoint of `/node` that answers from tables: its reply carries a transaction id. */
-export function fromTables(path: string, summary: string, handler: Handler): Endpoint {
+function fromTables(path: string, summary: string, handler: Handler): Endpoint {
   return { ...plain(path, summary, handler), effect: 'read' };
+}
+
+/** One whose answer is this node's, whatever the session has done before. */
+function ofThisNode(endpoint: Endpoint): Endpoint {
+  return { ...endpoint, forwarding: 'never' };
 }
 
 /** One that answers from what the node itself knows. */
@@ -40,7 +45,6 @@ function plain(path: string, summary: string, handler: Handler): Endpoint {
     reads: 'current',
     answers: 'local',
     summary,
-    openApi: { 'x-ccf-forwarding': { $ref: '#/components/x-ccf-forwarding/never' } },
     handle: (_request, view) => answer(handler(view)),
   };
 }
@@ -63,18 +67,9 @@ export function nodeEndpoints(
 
 function stateEndpoints(backend: Backend): readonly Endpoint[] {
   return [
-    fromTables('/state', 'State of this node', () => {
-      const { nodeId, state, lastSignedSeqno, startupSeqno, stopNotice, restart } =
-        backend.node();
-      return jsonAnswer({
-        last_signed_seqno: lastSignedSeqno,
-        node_id: nodeId,
-        startup_seqno: startupSeqno,
-        state,
-        stop_notice: stopNotice,
-        ...(restart === undefined ? {} : { concordat_restart: restart }),
-      });
-    }),
+    ofThisNode(
+      fromTables('/state', 'State of this node', () => jsonAnswer(stateOf(backend.node()))),
+    ),
     plain('/version', 'Version of this node', () => {
       const { version, platform } = backend.node();
       return jsonAnswer({
@@ -91,8 +86,21 @@ function stateEndpoints(backend: Backend): readonly Endpoint[] {
   ];
 }
 
+function stateOf(facts: NodeFacts): unknown {
+  const { nodeId, state, lastSignedSeqno, startupSeqno, stopNotice, restart } = facts;
+  return {
+    last_signed_seqno: lastSignedSeqno,
+    node_id: nodeId,
+    startup_seqno: startupSeqno,
+    state,
+    stop_notice: stopNotice,
+    ...(restart === undefined ? {} : { concordat_restart: restart }),
+  };
+}
+
 function roleEndpoints(backend: Backend): readonly Endpoint[] {
-  const isPrimary = (): boolean => backend.node().primaryId === backend.node().nodeId;
+  const isPrimary = (): boolean => backend.node().role === 'leader';
+  const isBackup = (): boolean => backend.node().role === 'follower';
   const wrongRole = (role: string): AppResponse =>
     errorAnswer(404, 'ResourceNotFound', `Node is not ${role}`);
   const endpoints: readonly Endpoint[] = [
@@ -108,7 +116,7 @@ function roleEndpoints(backend: Backend): readonly Endpoint[] {
       verb: 'HEAD',
     },
     plain('/backup', 'Whether this node is a backup', () =>
-      isPrimary() ? wrongRole('backup') : bareAnswer(200),
+      isBackup() ? bareAnswer(200) : wrongRole('backup'),
     ),
   ];
   return endpoints.map((endpoint) =>
@@ -169,12 +177,14 @@ function serviceEndpoints(backend: Backend): readonly Endpoint[] {
         service_status: service.status,
       });
     }),
-    fromTables('/service/configuration', 'Configuration of the service', (view) => {
-      const configuration = configurationRow(view);
-      return configuration === undefined
-        ? errorAnswer(404, 'ResourceNotFound', 'Service configuration not available.')
-        : jsonAnswer(configuration);
-    }),
+    ofThisNode(
+      fromTables('/service/configuration', 'Configuration of the service', (view) => {
+        const configuration = configurationRow(view);
+        return configuration === undefined
+          ? errorAnswer(404, 'ResourceNotFound', 'Service configuration not available.')
+          : jsonAnswer(configuration);
+      }),
+    ),
     fromTables('/service/previous_identity', 'Identity before the last recovery', (view) => {
       const previous = previousIdentity(view);
       const message = 'This service is not a recovery of a previous service.';
@@ -187,35 +197,55 @@ function serviceEndpoints(backend: Backend): readonly Endpoint[] {
 
 function consensusEndpoints(backend: Backend): readonly Endpoint[] {
   return [
-    plain('/config', 'Addresses of the nodes in the current configuration', (view) =>
-      jsonAnswer(configurationOf(view)),
-    ),
-    plain('/consensus', 'State of consensus on this node', (view) => {
-      const { nodeId, primaryId, view: current_view } = backend.node();
-      const newest = Math.max(0, ...nodeRows(view).map(({ lastWritten }) => lastWritten ?? 0));
-      const role = primaryId === undefined ? 'Candidate' : 'Follower';
-      return jsonAnswer({
-        details: {
-          acks: {},
-          configs: [{ idx: newest, nodes: configurationOf(view), rid: newest }],
-          current_view,
-          leadership_state: primaryId === nodeId ? 'Leader' : role,
-          membership_state: 'Active',
-          primary_id: primaryId ?? null,
-          reconfiguration_type: 'OneTransaction',
-          ticking: true,
-        },
-      });
+    plain('/config', 'Addresses of the nodes in the newest configuration', (view) => {
+      const newest = backend.node().configurations.at(-1);
+      return jsonAnswer(newest === undefined ? {} : addressesOf(newest, view));
     }),
+    plain('/consensus', 'State of consensus on this node', (view) =>
+      jsonAnswer({ details: consensusOf(backend.node(), view) }),
+    ),
   ];
 }
 
-/** Node id → where other nodes reach it, for the nodes that take part. */
-function configurationOf(view: ReadView): Readonly<Record<string, { address: unknown }>> {
-  const trusted = nodeRows(view).filter(({ info }) => info.status === 'Trusted');
+/** In CCF's words. */
+const LEADERSHIP: Readonly<Record<NodeFacts['role'], string>> = {
+  leader: 'Leader',
+  follower: 'Follower',
+  candidate: 'Candidate',
+  retired: 'None',
+};
+
+function consensusOf(facts: NodeFacts, view: ReadView): unknown {
+  const { role, primaryId, configurations, acks } = facts;
+  return {
+    acks: Object.fromEntries(
+      [...acks].map(([nodeId, { seqno, lastReceivedMs }]) => [
+        nodeId,
+        { last_received_ms: lastReceivedMs, seqno },
+      ]),
+    ),
+    configs: configurations.map((configuration) => ({
+      idx: configuration.seqno,
+      nodes: addressesOf(configuration, view),
+      rid: configuration.seqno,
+    })),
+    current_view: facts.view,
+    leadership_state: LEADERSHIP[role],
+    membership_state: role === 'retired' ? 'Retired' : 'Active',
+    primary_id: primaryId ?? null,
+    reconfiguration_type: 'OneTransaction',
+    ticking: true,
+  };
+}
+
+/** Node id → where other nodes reach it. */
+function addressesOf(
+  { nodeIds }: Configuration,
+  view: ReadView,
+): Readonly<Record<string, { address: unknown }>> {
   return Object.fromEntries(
-    trusted.map(({ nodeId, info }) => {
-      const inside = info.node_to_node_interface;
+    nodeIds.map((nodeId) => {
+      const inside = nodeRow(view, nodeId)?.info.node_to_node_interface;
       const address = isObject(inside)
         ? (inside.published_address ?? inside.bind_address)
         : null;

@@ -36,6 +36,11 @@ function reading(
   };
 }
 
+/** One whose answer is this node's, whatever the session has done before. */
+function ofThisNode(path: string, summary: string, handler: Handler): Endpoint {
+  return { ...reading(path, summary, {}, handler), forwarding: 'never' };
+}
+
 export function nodeListEndpoints(backend: Backend): readonly Endpoint[] {
   const one = (view: ReadView, nodeId: string | undefined): AppResponse => {
     const row = nodeId === undefined ? undefined : nodeRow(view, nodeId);
@@ -49,7 +54,7 @@ export function nodeListEndpoints(backend: Backend): readonly Endpoint[] {
       LIST_PARAMETERS,
       (request, view) => listAnswer(request, view, backend),
     ),
-    reading('/network/nodes/self', 'This node', {}, (_request, view) =>
+    ofThisNode('/network/nodes/self', 'This node', (_request, view) =>
       one(view, backend.node().nodeId),
     ),
     reading('/network/nodes/primary', 'The primary', {}, (_request, view) =>
@@ -132,8 +137,8 @@ function evidenceEndpoints(backend: Backend): readonly Endpoint[] {
     };
   };
   return [
-    reading('/quotes/self', 'Attestation of this node', {}, self),
-    reading('/attestations/self', 'Attestation of this node', {}, self),
+    ofThisNode('/quotes/self', 'Attestation of this node', self),
+    ofThisNode('/attestations/self', 'Attestation of this node', self),
     reading('/quotes', 'Attestations of all nodes', {}, all('quotes')),
     reading('/attestations', 'Attestations of all nodes', {}, all('attestations')),
   ];

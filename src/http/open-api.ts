@@ -35,10 +35,9 @@ function pathItem(path: string): Record<string, unknown> {
   return { parameters: names.map((name) => ({ in: 'path', name, required: true, schema })) };
 }
 
-function operation(path: string, { endpoint }: Route): JsonObject {
-  const { verb, effect, summary, openApi = {}, authentication } = endpoint;
+function operation(path: string, { endpoint, forwarding }: Route): JsonObject {
+  const { verb, summary, openApi = {}, authentication } = endpoint;
   const { responses, ...rest } = openApi;
-  const forwarding = effect === 'write' ? 'always' : 'sometimes';
   return {
     operationId: operationId(verb, path),
     summary,

@@ -2,8 +2,9 @@
 // nothing: as a backup, while it stops, for wrong input, and that virtual evidence says INSECURE.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { seqnoOf } from '../../src/base/ids.ts';
 import { askOnce, codeOf, jsonOf, type Reply } from './client.ts';
-import { type House, openHouse } from './house.ts';
+import { type House, openHouse, openPair, type Pair } from './house.ts';
 
 let house: House;
 
@@ -15,6 +16,9 @@ afterEach(() => house.close());
 
 const ask = (path: string, method = 'GET'): Promise<Reply> =>
   askOnce(house, undefined, method, path);
+
+const details = async (): Promise<unknown> =>
+  (jsonOf(await ask('/node/consensus')) as { readonly details: unknown }).details;
 
 describe('roles', () => {
   test('a primary says so, and is no backup', async () => {
@@ -28,6 +32,80 @@ describe('roles', () => {
     expect((await ask('/node/backup')).status).toBe(200);
     expect((await ask('/node/primary')).status).toBe(404);
     expect((await ask('/node/primary', 'HEAD')).status).toBe(500);
+  });
+
+  test.each(['candidate', 'retired'] as const)('one that is %s is neither', async (role) => {
+    house.service.role = role;
+    house.service.primaryId = undefined;
+    expect((await ask('/node/primary')).status).toBe(404);
+    expect((await ask('/node/backup')).status).toBe(404);
+    expect((await ask('/node/network/nodes/primary')).status).toBe(404);
+  });
+
+  test.each([
+    ['primary', 'Leader', 'Active'],
+    ['backup', 'Follower', 'Active'],
+    ['candidate', 'Candidate', 'Active'],
+    ['retired', 'None', 'Retired'],
+  ] as const)('a %s is called %s, %s in consensus', async (role, leadership, membership) => {
+    house.service.role = role;
+    expect(await details()).toMatchObject({
+      leadership_state: leadership,
+      membership_state: membership,
+    });
+  });
+});
+
+describe('a service of two', () => {
+  let pair: Pair;
+
+  beforeEach(async () => {
+    pair = await openPair();
+  });
+
+  afterEach(() => pair.close());
+
+  test('tells on each node of the same primary, and where it is', async () => {
+    const primaryId = pair.primary.service.nodeId;
+    for (const one of [pair.primary, pair.backup]) {
+      const askIt = (path: string): Promise<Reply> => askOnce(one, undefined, 'GET', path);
+      expect(jsonOf(await askIt('/node/network'))).toMatchObject({ primary_id: primaryId });
+      const primary = jsonOf(await askIt('/node/network/nodes/primary'));
+      expect(primary).toMatchObject({ node_id: primaryId, primary: true });
+      const { nodes } = jsonOf(await askIt('/node/network/nodes')) as { nodes: unknown[] };
+      expect(nodes).toHaveLength(2);
+    }
+    const self = await askOnce(pair.backup, undefined, 'GET', '/node/network/nodes/self');
+    expect(jsonOf(self)).toMatchObject({
+      node_id: pair.backup.service.nodeId,
+      primary: false,
+    });
+    const head = await askOnce(pair.backup, undefined, 'HEAD', '/node/primary');
+    expect([head.status, head.headers.get('location')]).toEqual([
+      308,
+      'https://127.0.0.1:8000/node/primary',
+    ]);
+  });
+
+  test('shows its configuration, and on the primary what others acknowledged', async () => {
+    const { primary, backup } = pair;
+    primary.service.acks = new Map([
+      [backup.service.nodeId, { seqno: seqnoOf(1), lastReceivedMs: 12 }],
+    ]);
+    const nodes = {
+      [primary.service.nodeId]: { address: '127.0.0.1:7000' },
+      [backup.service.nodeId]: { address: '127.0.0.1:7001' },
+    };
+    const consensus = await askOnce(primary, undefined, 'GET', '/node/consensus');
+    expect(jsonOf(consensus)).toMatchObject({
+      details: {
+        acks: { [backup.service.nodeId]: { seqno: 1, last_received_ms: 12 } },
+        configs: [{ idx: 1, rid: 1, nodes }],
+        primary_id: primary.service.nodeId,
+      },
+    });
+    const config = await askOnce(backup, undefined, 'GET', '/node/config');
+    expect(jsonOf(config)).toEqual(nodes);
   });
 });
 

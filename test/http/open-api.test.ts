@@ -83,6 +83,25 @@ describe.each(['app', 'node', 'gov'])('the document of /%s', (frontend) => {
 });
 
 test.each([
+  ['post', '/app/log/private', 'always'],
+  ['delete', '/app/log/private', 'always'],
+  ['get', '/app/log/private', 'sometimes'],
+  ['get', '/app/receipt', 'sometimes'],
+  ['get', '/app/commit', 'never'],
+  ['get', '/node/network', 'sometimes'],
+  ['get', '/node/state', 'never'],
+  ['get', '/node/network/nodes/self', 'never'],
+  ['get', '/node/network/nodes/{node_id}', 'sometimes'],
+  ['get', '/node/consensus', 'never'],
+  ['head', '/node/primary', 'never'],
+])('%s %s is said to be forwarded %s', async (verb, path, behaviour) => {
+  const document = await documentOf(path.split('/')[1] ?? '');
+  expect(document.paths[path]?.[verb]).toMatchObject({
+    'x-ccf-forwarding': { $ref: `#/components/x-ccf-forwarding/${behaviour}` },
+  });
+});
+
+test.each([
   ['app', '073-app-openapi'],
   ['node', '074-node-openapi'],
 ])('in /%s, what CCF has too is called and parametrised as there', async (frontend, name) => {
