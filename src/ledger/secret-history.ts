@@ -44,6 +44,11 @@ export class SecretHistory {
     return this.#findAt(seqno);
   }
 
+  /** All of them, oldest first. */
+  get all(): readonly DatedSecret[] {
+    return this.#secrets.map(({ from, view, bytes }) => ({ from, view, bytes }));
+  }
+
   /** From where on the newest applies; 0 when there is none. */
   get latestFrom(): number {
     return this.#secrets.at(-1)?.from ?? 0;

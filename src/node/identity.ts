@@ -29,7 +29,10 @@ export interface Identity {
   readonly keys: KeySource;
 }
 
-/** Makes the keys of a new service and seals them; all are on stable storage when it resolves. */
+/**
+ * Makes the keys of a node and seals them; all are on stable storage when it resolves. The service's
+ * key is made with them unless the node joins one that has it.
+ */
 export async function createIdentity(
   sealed: SealedFolder,
   random: Random,

@@ -14,6 +14,7 @@ import {
   type TxId,
   type View,
 } from '../base/ids.ts';
+import type { HeldSigningKey } from '../crypto/key-source.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { markRetiredCommitted } from '../governance/nodes-retirement.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
@@ -32,6 +33,7 @@ import type { ReadView, Transaction } from '../kv/tables.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
 import type { MapWrites } from '../kv/write-set.ts';
 import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
+import type { DatedSecret } from '../ledger/secret-history.ts';
 import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
@@ -81,6 +83,8 @@ export class RunningNode implements Backend {
   readonly #receipts: ReceiptBuilder;
   readonly #runner: Runner;
   readonly #snapshots: SnapshotTaker;
+  /** Nodes that others named: this node's own ledger may not have them yet. */
+  readonly #told: Map<NodeId, Peer>;
   readonly files: OfferedFiles;
   #frontDoor: FrontDoor | undefined;
   #stopNotice = false;
@@ -100,9 +104,9 @@ export class RunningNode implements Backend {
     const { store, leaves, views, tree, secrets } = state;
     const { timers, clock, random, log } = dependencies;
     this.#checkpointAt = store.committed;
+    this.#told = new Map((parts.peers ?? []).map((peer) => [peer.nodeId, peer]));
     this.#transport = this.#openTransport();
-    const send = (to: NodeId, message: PeerMessage): boolean =>
-      this.#transport?.send(to, message) ?? false;
+    const send = (to: NodeId, message: PeerMessage): boolean => this.#send(to, message);
     this.#forwarding = new Forwarding({
       send,
       primary: () => this.#replica.consensus.leader,
@@ -179,6 +183,15 @@ export class RunningNode implements Backend {
 
   get serviceCertificatePem(): string {
     return this.#ledger.serviceCertificatePem;
+  }
+
+  /** What a joiner is given once it is trusted (node-lifecycle.md §4), and nobody else. */
+  secretsForJoiners(): {
+    readonly serviceKey: HeldSigningKey;
+    readonly ledgerSecrets: readonly DatedSecret[];
+  } {
+    const { identity, state } = this.#ledger;
+    return { serviceKey: identity.serviceKey, ledgerSecrets: state.secrets.all };
   }
 
   /** Commits a transaction of the service itself. */
@@ -386,8 +399,21 @@ export class RunningNode implements Backend {
     );
   }
 
+  #send(to: NodeId, message: PeerMessage): boolean {
+    if (this.#transport === undefined) return false;
+    // A restarting node asks those whom its disk names; there may be others by now.
+    if (message.kind === 'report') {
+      this.#transport.send(to, { kind: 'known-nodes', nodes: this.#knownPeers() });
+    }
+    return this.#transport.send(to, message);
+  }
+
   #onMessage(from: NodeId, message: PeerMessage): void {
     switch (message.kind) {
+      case 'known-nodes':
+        for (const peer of message.nodes) this.#told.set(peer.nodeId, peer);
+        this.#onNodes(this.#ledger.state.nodes);
+        break;
       case 'forward-request':
       case 'forward-answer':
       case 'forward-refusal':
@@ -400,14 +426,16 @@ export class RunningNode implements Backend {
 
   /** Talks to all nodes that were ever trusted, until their rows are removed. */
   #onNodes(nodes: KnownNodes): void {
-    if (this.#transport === undefined) return;
-    const peers = new Map<NodeId, Peer>();
-    for (const peer of this.#parts.peers ?? []) peers.set(peer.nodeId, peer);
+    this.#transport?.setPeers(this.#knownPeers(nodes));
+  }
+
+  #knownPeers(nodes = this.#ledger.state.nodes): readonly Peer[] {
+    const peers = new Map(this.#told);
     for (const [nodeId, { status, address }] of nodes) {
       if (status === 'Pending') peers.delete(nodeId);
       else peers.set(nodeId, { nodeId, address });
     }
-    this.#transport.setPeers([...peers.values()]);
+    return [...peers.values()];
   }
 
   async #executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | undefined> {

@@ -176,6 +176,10 @@ const MESSAGES: readonly (readonly [string, PeerMessage])[] = [
     { kind: 'forward-answer', id: 12, status: 404, headers: [], body: NO_BYTES },
   ],
   ['a refusal to execute it', { kind: 'forward-refusal', id: 12 }],
+  [
+    'where nodes are reached',
+    { kind: 'known-nodes', nodes: [{ nodeId: ANNA, address: '127.0.0.1:7000' }] },
+  ],
 ];
 
 const root = new protobuf.Root();

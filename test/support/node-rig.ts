@@ -7,12 +7,12 @@ import { SigningKey, UnwrappingKey } from '../../src/crypto/keys.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import type { MemberAtCreation } from '../../src/governance/opening.ts';
 import { scanLedger } from '../../src/node/ledger-scan.ts';
+import type { LedgerParts } from '../../src/node/ledger-state.ts';
 import {
   NODE_DEFAULTS,
   type NodeDependencies,
   type NodeOptions,
 } from '../../src/node/node-options.ts';
-import type { LedgerParts } from '../../src/node/ledger-state.ts';
 import { type Replayed, replay } from '../../src/node/replay.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { SealedFolder } from '../../src/node/sealed-folder.ts';
@@ -36,11 +36,13 @@ export interface World {
   readonly index: MemoryIndex;
   readonly time: ManualTime;
   readonly warnings: string[];
+  /** What it said that was no warning. */
+  readonly notes: string[];
   readonly fatal: unknown[];
 }
 
 export function newWorld(disk = new CrashingDisk(), index = new MemoryIndex()): World {
-  return { disk, index, time: new ManualTime(), warnings: [], fatal: [] };
+  return { disk, index, time: new ManualTime(), warnings: [], notes: [], fatal: [] };
 }
 
 /** What a crash leaves of a world. */
@@ -98,7 +100,7 @@ export async function start(
       timers: world.time,
       random: systemRandom,
       log: {
-        info: () => undefined,
+        info: (text) => world.notes.push(text),
         warn: (text) => world.warnings.push(text),
         progress: () => undefined,
       },

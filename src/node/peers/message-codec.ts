@@ -138,6 +138,13 @@ function bodyOf(message: PeerMessage): EnvelopeBody {
           transaction: undefined,
         },
       };
+    case 'known-nodes': {
+      const nodes = message.nodes.map(({ nodeId, address }) => ({
+        nodeId: bytesOfNodeId(nodeId),
+        address,
+      }));
+      return { kind: 'knownNodes', value: { nodes } };
+    }
     default:
       return unreachable(message, 'a message between nodes');
   }
@@ -203,6 +210,13 @@ function messageOfBody(body: EnvelopeBody): PeerMessage {
       return forwardRequestOf(body.value);
     case 'forwardResponse':
       return forwardResponseOf(body.value);
+    case 'knownNodes': {
+      const nodes = body.value.nodes.map(({ nodeId, address }) => ({
+        nodeId: nodeIdOf(nodeId),
+        address,
+      }));
+      return { kind: 'known-nodes', nodes };
+    }
     default:
       return unreachable(body, 'a message between nodes');
   }

@@ -3,7 +3,7 @@
  * of, and clients' requests on their way to the primary (design decisions 6 and 13).
  */
 
-import type { TxId } from '../../base/ids.ts';
+import type { NodeId, TxId } from '../../base/ids.ts';
 import type { Append, Message } from '../../consensus/messages.ts';
 
 /** The entries after `previous`, as they lie in the chunk files (ledger-format.md §3). */
@@ -53,4 +53,16 @@ export interface ForwardRefusal {
   readonly id: number;
 }
 
-export type PeerMessage = ConsensusMessage | ForwardRequest | ForwardAnswer | ForwardRefusal;
+/** Where the nodes of the service are reached, for one that may know older ones only. */
+export interface KnownNodes {
+  readonly kind: 'known-nodes';
+  /** `address`: `host:port`. */
+  readonly nodes: readonly { readonly nodeId: NodeId; readonly address: string }[];
+}
+
+export type PeerMessage =
+  | ConsensusMessage
+  | ForwardRequest
+  | ForwardAnswer
+  | ForwardRefusal
+  | KnownNodes;

@@ -63,7 +63,8 @@ export type EnvelopeBody =
   | { readonly kind: 'restartInquiry'; readonly value: RestartInquiry }
   | { readonly kind: 'restartReport'; readonly value: RestartReport }
   | { readonly kind: 'forwardRequest'; readonly value: ForwardRequest }
-  | { readonly kind: 'forwardResponse'; readonly value: ForwardResponse };
+  | { readonly kind: 'forwardResponse'; readonly value: ForwardResponse }
+  | { readonly kind: 'knownNodes'; readonly value: KnownNodes };
 
 export interface Envelope {
   /** SHA-256 of the sender's public key (SPKI, DER); it must be the key of the TLS session. */
@@ -112,6 +113,9 @@ export function sizeEnvelopeMax(message: Envelope): number {
     case 'forwardResponse':
       size += sizeForwardResponseMax(message.body.value);
       break;
+    case 'knownNodes':
+      size += sizeKnownNodesMax(message.body.value);
+      break;
   }
   return size;
 }
@@ -154,6 +158,9 @@ export function writeEnvelope(writer: WireWriter, message: Envelope): void {
       break;
     case 'forwardResponse':
       wire.putMessage(writer, 106, message.body.value, writeForwardResponse);
+      break;
+    case 'knownNodes':
+      wire.putMessage(writer, 114, message.body.value, writeKnownNodes);
       break;
   }
 }
@@ -218,9 +225,89 @@ export function readEnvelope(reader: WireReader): Envelope {
       case 106:
         body = { kind: 'forwardResponse', value: readForwardResponse(wire.readNested(reader)) };
         break;
+      case 114:
+        body = { kind: 'knownNodes', value: readKnownNodes(wire.readNested(reader)) };
+        break;
       default:
         wire.skipField(reader, tag);
     }
   }
   return { from, body: wire.required(body, 'body') };
+}
+
+export const KNOWN_NODES_NODES_COUNT_MAX = 256;
+/** What goes with a restart report: the disk of the restarting node may name older nodes only. */
+export interface KnownNodes {
+  readonly nodes: readonly NodeAddress[];
+}
+
+/** At most so many bytes are written for it. */
+export function sizeKnownNodesMax(message: KnownNodes): number {
+  let size = 0 * wire.FIELD_BYTES_MAX;
+  for (const item of message.nodes) size += wire.FIELD_BYTES_MAX + sizeNodeAddressMax(item);
+  return size;
+}
+
+export function writeKnownNodes(writer: WireWriter, message: KnownNodes): void {
+  wire.putItems(message.nodes, KNOWN_NODES_NODES_COUNT_MAX, 'nodes', (item) =>
+    wire.putMessage(writer, 10, item, writeNodeAddress),
+  );
+}
+
+export function readKnownNodes(reader: WireReader): KnownNodes {
+  const nodes: NodeAddress[] = [];
+  while (reader.pos < reader.len) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10:
+        wire.appendTo(
+          nodes,
+          readNodeAddress(wire.readNested(reader)),
+          KNOWN_NODES_NODES_COUNT_MAX,
+          'nodes',
+        );
+        break;
+      default:
+        wire.skipField(reader, tag);
+    }
+  }
+  return { nodes };
+}
+
+export interface NodeAddress {
+  readonly nodeId: Uint8Array;
+  /** host:port */
+  readonly address: string;
+}
+
+/** At most so many bytes are written for it. */
+export function sizeNodeAddressMax(message: NodeAddress): number {
+  let size = 2 * wire.FIELD_BYTES_MAX;
+  size += message.nodeId.length;
+  size += 3 * message.address.length;
+  return size;
+}
+
+export function writeNodeAddress(writer: WireWriter, message: NodeAddress): void {
+  wire.putBytes(writer, 10, message.nodeId);
+  wire.putString(writer, 18, message.address);
+}
+
+export function readNodeAddress(reader: WireReader): NodeAddress {
+  let nodeId: Uint8Array = NO_BYTES;
+  let address = '';
+  while (reader.pos < reader.len) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 10:
+        nodeId = reader.bytes();
+        break;
+      case 18:
+        address = reader.stringVerify();
+        break;
+      default:
+        wire.skipField(reader, tag);
+    }
+  }
+  return { nodeId, address };
 }
