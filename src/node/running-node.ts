@@ -43,12 +43,14 @@ import type { KnownNodes } from './membership.ts';
 import { describeNode } from './node-certificates.ts';
 import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import type { Quantiles } from './node-status.ts';
 import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import type { PeerMessage } from './peers/messages.ts';
 import type { Peer } from './peers/peer-network.ts';
 import { createPeerTransport, type PeerTransport } from './peers/peer-transport.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
+import { RecentTimes } from './recent-times.ts';
 import { Replica, type WritePipelineLinks } from './replica.ts';
 import { Runner } from './runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
@@ -93,6 +95,7 @@ export class RunningNode implements Backend {
   #checkpointing = false;
   #commits = 0;
   #transactions = 0;
+  readonly #commitTimes = new RecentTimes();
 
   constructor(options: NodeOptions, dependencies: NodeDependencies, parts: NodeParts) {
     this.#options = options;
@@ -345,7 +348,9 @@ export class RunningNode implements Backend {
   /** Figures for the operator. */
   figures(): NodeFigures {
     const { store } = this.#ledger.state;
+    const commitMs = this.#commitTimes.quantiles();
     return {
+      ...(commitMs === undefined ? {} : { commitMs }),
       committedSeqno: store.committed,
       newestSeqno: store.newest,
       uncommitted: this.#replica.uncommitted,
@@ -462,6 +467,7 @@ export class RunningNode implements Backend {
         nodeKey: identity.nodeKey,
         serviceKey: identity.serviceKey,
         nodeCertificatePem: this.#certificate(),
+        onRound: (ms) => this.#commitTimes.note(ms),
         endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
         ...links,
       },
@@ -545,6 +551,8 @@ export interface NodeFigures {
   readonly rounds: number;
   readonly transactions: number;
   readonly chunks: number;
+  /** How long recent rounds took from their first transaction to their commit. */
+  readonly commitMs?: Quantiles;
 }
 
 /** The write set of one transaction of the service itself. */

@@ -56,6 +56,8 @@ export interface PipelineDependencies {
   readonly replicate: (entries: readonly WrittenEntry[]) => void;
   /** Whether somebody waits for a commit: then a round is cut at once. */
   readonly isAwaited: () => boolean;
+  /** A round took so many milliseconds from its first transaction to its commit. */
+  readonly onRound?: (ms: number) => void;
   /** Asked of each signature before it is made: whether its chunk must end with it. */
   readonly endsChunkAt?: (signature: Seqno) => boolean;
 }
@@ -86,6 +88,8 @@ export class WritePipeline {
   /** The view's first signature is made: what follows may be written. */
   #isOpen = false;
   #round: 'idle' | 'due' | 'running' = 'idle';
+  /** When the first transaction came that no signature covers. */
+  #gatheringSinceMs: number | undefined;
   /** The signature of the round on its way, and who learns that it is committed. */
   #flying: { readonly signature: Seqno; readonly land: () => void } | undefined;
   #isSignatureDue = false;
@@ -194,6 +198,7 @@ export class WritePipeline {
     this.#next = seqnoAfter(seqno);
     this.#deps.state.store.apply(seqno, writeSet);
     this.#unsigned += 1;
+    this.#gatheringSinceMs ??= this.#deps.timers.elapsedMs();
     if (this.#options.kind !== 'raw') this.#unsignedByService += 1;
     const entry = nodes === this.#nodes ? sealed : { ...sealed, nodes };
     this.#nodes = nodes;
@@ -300,7 +305,9 @@ export class WritePipeline {
   async #runRound(): Promise<void> {
     if (this.#failure !== undefined) return;
     this.#round = 'running';
-    const { state } = this.#deps;
+    const { state, timers, onRound } = this.#deps;
+    const sinceMs = this.#gatheringSinceMs;
+    this.#gatheringSinceMs = undefined;
     const asked = this.#deps.endsChunkAt?.(this.#next) ?? false;
     const closes = asked || state.bytesInChunk >= this.#options.chunkBytes;
     const signature = await this.#sign(closes);
@@ -313,6 +320,7 @@ export class WritePipeline {
     });
     this.#deps.replicate(written);
     await landed;
+    if (sinceMs !== undefined) onRound?.(timers.elapsedMs() - sinceMs);
   }
 
   /**
