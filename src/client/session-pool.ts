@@ -1,193 +1,267 @@
 /**
- * Warm sessions with the service: a request takes an idle one, or opens another up to a bound, or
- * waits its turn. When a node cannot be reached the next one is tried.
+ * Warm sessions with the nodes of a service. A request goes to the node that stands best; which
+ * nodes there are, who is the primary and who is up to date again is found out in the background.
  */
-import { createSecureContext, type SecureContext } from 'node:tls';
-import { CodedError, isCoded } from '../base/errors.ts';
-import type { Answer } from './answer-reader.ts';
+import { createSecureContext } from 'node:tls';
+import type { Timers } from '../base/environment.ts';
+import { CodedError } from '../base/errors.ts';
+import type { Attempt, Purpose, ServiceNodes, Wish } from './attempt.ts';
+import { changesOf } from './membership.ts';
+import { addressOf, urlOfAddress } from './node-address.ts';
+import { type Asking, isUpToDate, NODES_MAX, type Sighting, sightingBy } from './node-probe.ts';
+import type { SeenTransactions } from './seen-transactions.ts';
 import {
-  type ExchangeFailure,
-  type NodeAddress,
-  Session,
-  type WireRequest,
-} from './session.ts';
+  compareStanding,
+  type NodeOptions,
+  ServiceNode,
+  type Standing,
+} from './service-node.ts';
+import type { WireRequest } from './session.ts';
 
 export interface PoolOptions {
-  /** The nodes of the service, `https://host:port`; the first that answers is used. */
+  /**
+   * Nodes of the service, `https://host:port`, the one to read from first. They are where it
+   * begins: the service's own list tells of the others.
+   */
   readonly nodeUrls: readonly string[];
   /** The only trust anchor (PEM). */
   readonly serviceCertificate: string;
   /** The client's certificate and key (PEM); without them requests are anonymous. */
   readonly certificate?: string;
   readonly key?: string;
-  /** Sessions that may be open at once; the front door allows a node 1000 of all clients. */
+  /** Sessions that may be open at once to a node; its front door allows 1000 of all clients. */
   readonly sessionsMax?: number;
-  /** Sessions that are kept open while nothing is asked. */
+  /** Sessions that are kept open to each node while nothing is asked. */
   readonly sessionsWarm?: number;
+}
+
+export interface PoolDependencies {
+  readonly timers: Timers;
+  readonly seen: SeenTransactions;
 }
 
 const SESSIONS_MAX_DEFAULT = 64;
 const SESSIONS_WARM_DEFAULT = 2;
-/** A session is closed before the node does it (its bound is 60 s), so that none is found dead. */
-const IDLE_MS_MAX = 50_000;
-/** How often overdue and idle sessions are looked for. */
+/** How often overdue and idle sessions are looked for, and nodes that are to be probed. */
 const SWEEP_MS = 100;
-/** A handshake that takes longer is given up. */
-const CONNECT_MS_MAX = 2_000;
+/** A probe that takes longer has failed. */
+const PROBE_MS_MAX = 700;
+/** How often a node is probed that stands well. */
+const PROBE_EVERY_MS = 2_000;
+/** How soon one is probed again that does not; it doubles up to the above. */
+const PROBE_AGAIN_MS = 200;
+/** So many more requests a node is given than the next before that one takes its share. */
+const READS_AHEAD_MAX = 16;
 
-export class SessionPool {
-  readonly #nodes: readonly NodeAddress[];
-  readonly #secureContext: SecureContext;
-  readonly #sessionsMax: number;
-  readonly #sessionsWarm: number;
-  readonly #idle: Session[] = [];
-  readonly #open = new Set<Session>();
-  readonly #waiting: (() => void)[] = [];
-  readonly #sweeper: NodeJS.Timeout;
-  #opening = 0;
-  #node = 0;
+/** A node and when to look at it. */
+interface Place {
+  readonly node: ServiceNode;
+  probing: boolean;
+  probeDueMs: number;
+  probeAgainMs: number;
+}
+
+export class SessionPool implements ServiceNodes {
+  readonly #options: NodeOptions;
+  readonly #timers: Timers;
+  readonly #seen: SeenTransactions;
+  /** By URL, in order of preference for reads. */
+  readonly #places = new Map<string, Place>();
+  /** Nodes that were left, until they have answered what they were asked. */
+  readonly #left = new Set<ServiceNode>();
+  #cancelSweep: () => void;
+  #view = 0;
+  #primaryId: string | undefined;
   #closed = false;
 
-  constructor(options: PoolOptions) {
+  constructor(options: PoolOptions, { timers, seen }: PoolDependencies) {
     const { nodeUrls, certificate, key, serviceCertificate } = options;
-    this.#nodes = nodeUrls.map(addressOf);
-    this.#secureContext = createSecureContext({
-      ca: serviceCertificate,
-      minVersion: 'TLSv1.2',
-      ...(certificate === undefined ? {} : { cert: certificate }),
-      ...(key === undefined ? {} : { key }),
-    });
-    this.#sessionsMax = options.sessionsMax ?? SESSIONS_MAX_DEFAULT;
-    this.#sessionsWarm = options.sessionsWarm ?? SESSIONS_WARM_DEFAULT;
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
-    this.#sweeper.unref();
-  }
-
-  /** Opens the warm sessions; rejects when the service cannot be reached. */
-  async warmUp(): Promise<void> {
-    const sessions = Array.from({ length: this.#sessionsWarm }, () => this.#openSession());
-    for (const session of await Promise.all(sessions)) this.#giveBack(session);
-  }
-
-  /**
-   * Sends a request. Rejects with `ServiceUnreachable`, whose fields say whether a node may have
-   * acted on the request, when none answers by `deadlineMs` (of `Date.now()`).
-   */
-  async exchange(request: WireRequest, deadlineMs: number): Promise<Answer> {
-    const session = await this.#take(deadlineMs);
-    try {
-      return await session.exchange(request, deadlineMs);
-    } finally {
-      this.#giveBack(session);
+    this.#timers = timers;
+    this.#seen = seen;
+    this.#options = {
+      secureContext: createSecureContext({
+        ca: serviceCertificate,
+        minVersion: 'TLSv1.2',
+        ...(certificate === undefined ? {} : { cert: certificate }),
+        ...(key === undefined ? {} : { key }),
+      }),
+      sessionsMax: options.sessionsMax ?? SESSIONS_MAX_DEFAULT,
+      sessionsWarm: options.sessionsWarm ?? SESSIONS_WARM_DEFAULT,
+    };
+    if (nodeUrls.length === 0 || nodeUrls.length > NODES_MAX) {
+      throw new CodedError(
+        'BadServiceUrl',
+        `${nodeUrls.length} nodes are named; name 1 to ${NODES_MAX}`,
+      );
     }
+    for (const url of nodeUrls) this.#add(urlOfAddress(addressOf(url)), 'good');
+    this.#cancelSweep = timers.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  /** Opens the warm sessions; rejects when no node can be reached. */
+  async warmUp(): Promise<void> {
+    await Promise.any([...this.#places.values()].map(({ node }) => node.warmUp())).catch(
+      (thrown: unknown) => {
+        throw thrown instanceof AggregateError ? thrown.errors[0] : thrown;
+      },
+    );
+  }
+
+  begin(request: WireRequest, wish: Wish, deadlineMs: number): Attempt | undefined {
+    if (this.#closed) return undefined;
+    return this.#best(wish)?.node.begin(request, deadlineMs);
+  }
+
+  #best({ purpose, avoid, prefer }: Wish): Place | undefined {
+    const named = prefer === undefined ? undefined : this.#named(prefer);
+    if (named !== undefined && !avoid.has(named.node.url)) return named;
+    const ranked = [...this.#places.values()].filter(({ node }) => !avoid.has(node.url));
+    // Sorting is stable: what is equal stays in order of preference.
+    return ranked.sort(
+      (left, right) =>
+        compareStanding(left.node.standing, right.node.standing) ||
+        this.#cost(left.node, purpose) - this.#cost(right.node, purpose),
+    )[0];
+  }
+
+  #cost(node: ServiceNode, purpose: Purpose): number {
+    if (purpose === 'read') return Math.floor(node.asked / READS_AHEAD_MAX);
+    return node.nodeId !== undefined && node.nodeId === this.#primaryId ? 0 : 1;
+  }
+
+  /** A node that another has named; its certificate will show whether it is one. */
+  #named(url: string): Place | undefined {
+    const known = this.#places.get(url);
+    if (known !== undefined || this.#places.size >= NODES_MAX) return known;
+    return this.#add(url, 'behind');
+  }
+
+  noteSlow(attempt: Attempt, purpose: Purpose): boolean {
+    const place = this.#places.get(attempt.url);
+    if (place === undefined) return true;
+    const silent = place.node.silentSince(attempt.startedMs);
+    if (silent) place.node.doubt('silent');
+    // A write may be slow for reasons that are not the node's, one that waits here for ours.
+    else if (purpose === 'read' && attempt.progress() === 'sent') place.node.doubt('behind');
+    return silent;
+  }
+
+  noteUnable(attempt: Attempt, purpose: Purpose): void {
+    if (purpose === 'read') this.#places.get(attempt.url)?.node.doubt('behind');
+    // Perhaps there is another primary.
+    else for (const place of this.#places.values()) this.#probeSoon(place);
+  }
+
+  /** How many nodes are known, and how many of them stand well. */
+  count(): { readonly known: number; readonly good: number } {
+    const standings = [...this.#places.values()].map(({ node }) => node.standing);
+    return {
+      known: standings.length,
+      good: standings.filter((standing) => standing === 'good').length,
+    };
   }
 
   /** Closes all sessions; exchanges under way fail. */
   close(): void {
     this.#closed = true;
-    clearInterval(this.#sweeper);
-    for (const session of [...this.#open]) session.close();
-    for (const wake of this.#waiting.splice(0)) wake();
+    this.#cancelSweep();
+    for (const { node } of this.#places.values()) node.close();
+    for (const node of this.#left) node.close();
   }
 
-  async #take(deadlineMs: number): Promise<Session> {
-    for (;;) {
-      if (this.#closed) throw unreachable('the client was closed');
-      for (let session = this.#idle.pop(); session !== undefined; session = this.#idle.pop()) {
-        if (!session.closed) return session;
-      }
-      if (this.#open.size + this.#opening < this.#sessionsMax) return await this.#openSession();
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      if (Date.now() < deadlineMs) continue;
-      // The turn is passed on to one who still wants it.
-      this.#waiting.shift()?.();
-      throw unreachable('all sessions were busy');
-    }
+  #add(url: string, standing: Standing): Place {
+    const node = new ServiceNode(url, standing, this.#options, this.#timers);
+    const place: Place = { node, probing: false, probeDueMs: 0, probeAgainMs: PROBE_AGAIN_MS };
+    node.onWorse = () => {
+      place.probeDueMs = 0;
+      place.probeAgainMs = PROBE_AGAIN_MS;
+    };
+    this.#places.set(url, place);
+    return place;
   }
 
-  #giveBack(session: Session): void {
-    if (!session.closed) this.#idle.push(session);
-    this.#waiting.shift()?.();
-  }
-
-  async #openSession(): Promise<Session> {
-    this.#opening += 1;
-    try {
-      return await this.#openAnywhere();
-    } finally {
-      this.#opening -= 1;
-      this.#waiting.shift()?.();
-    }
-  }
-
-  async #openAnywhere(): Promise<Session> {
-    let failure: unknown = unreachable('no node is named');
-    for (let tries = 0; tries < this.#nodes.length; tries += 1) {
-      const address = this.#nodes[this.#node % this.#nodes.length];
-      if (address === undefined) break;
-      try {
-        const session = await Session.open(address, this.#secureContext, CONNECT_MS_MAX);
-        this.#open.add(session);
-        session.onClose = () => this.#open.delete(session);
-        if (this.#closed) session.close();
-        return session;
-      } catch (thrown) {
-        failure = thrown;
-        this.#node += 1;
-      }
-    }
-    throw failure;
+  #probeSoon(place: Place): void {
+    const soonMs = this.#timers.elapsedMs() + PROBE_AGAIN_MS;
+    place.probeDueMs = Math.min(place.probeDueMs, soonMs);
   }
 
   #sweep(): void {
-    const nowMs = Date.now();
-    for (const session of [...this.#open]) {
-      if (session.isOverdue(nowMs)) session.close('no answer in time');
+    if (this.#closed) return;
+    const nowMs = this.#timers.elapsedMs();
+    for (const place of this.#places.values()) {
+      place.node.sweep(nowMs);
+      if (!place.probing && place.probeDueMs <= nowMs) void this.#probe(place);
     }
-    this.#closeIdle(nowMs);
-    // One at a time: a service that is not there is not to be stormed.
-    if (!this.#closed && this.#opening === 0 && this.#open.size < this.#sessionsWarm) {
-      void this.#openSession().then(
-        (session) => this.#giveBack(session),
-        () => undefined,
-      );
+    for (const node of this.#left) {
+      if (node.asked > 0) node.sweep(nowMs);
+      else {
+        this.#left.delete(node);
+        node.close();
+      }
     }
-    // Whoever waits for a session looks at the time again.
-    if (this.#waiting.length > 0 && this.#open.size + this.#opening < this.#sessionsMax) {
-      for (const wake of this.#waiting.splice(0)) wake();
+    this.#cancelSweep = this.#timers.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  async #probe(place: Place): Promise<void> {
+    const { node } = place;
+    place.probing = true;
+    const standing = await this.#look(node);
+    place.probing = false;
+    const nowMs = this.#timers.elapsedMs();
+    if (standing === 'good') place.probeAgainMs = PROBE_AGAIN_MS;
+    else place.probeAgainMs = Math.min(place.probeAgainMs * 2, PROBE_EVERY_MS);
+    node.stand(standing);
+    place.probeDueMs = nowMs + (standing === 'good' ? PROBE_EVERY_MS : place.probeAgainMs);
+  }
+
+  async #look(node: ServiceNode): Promise<Standing> {
+    const ask = (): Asking => {
+      const deadlineMs = this.#timers.elapsedMs() + PROBE_MS_MAX;
+      return (request) => node.probe(request, deadlineMs);
+    };
+    let sighting: Sighting | undefined;
+    try {
+      sighting = await sightingBy(ask(), node.url);
+    } catch {
+      return 'silent';
+    }
+    if (sighting !== undefined) this.#learn(node, sighting);
+    // One that stands well is not asked for proof: that would cost each time a round of votes.
+    if (node.standing === 'good') return 'good';
+    try {
+      return (await isUpToDate(ask(), this.#seen.newest)) ? 'good' : 'behind';
+    } catch {
+      return 'behind';
     }
   }
 
-  #closeIdle(nowMs: number): void {
-    // The first in line has been idle longest.
-    for (let first = this.#idle[0]; first !== undefined; first = this.#idle[0]) {
-      if (!first.closed && nowMs - first.idleSinceMs < IDLE_MS_MAX) return;
-      this.#idle.shift();
-      first.close();
+  #learn(by: ServiceNode, sighting: Sighting): void {
+    by.nodeId = sighting.nodeId;
+    // One that knows no primary, or an older one, has not heard the latest.
+    if (sighting.primaryId === undefined || sighting.view < this.#view) return;
+    this.#view = sighting.view;
+    this.#primaryId = sighting.primaryId;
+    const known = [...this.#places.values()].map(({ node }) => node);
+    const { named, joined, left } = changesOf(known, by.url, sighting);
+    for (const { url, nodeId } of named) this.#identify(url, nodeId);
+    for (const { url, nodeId } of joined) {
+      if (this.#places.size >= NODES_MAX) break;
+      // Nobody has spoken to it yet: it is asked last until it has answered a probe.
+      this.#add(url, 'silent');
+      this.#identify(url, nodeId);
     }
+    for (const url of left) this.#leave(url);
   }
-}
 
-/** Whether a failed exchange may have had an effect all the same. */
-export function mayHaveActed(thrown: unknown): boolean {
-  return !isCoded(thrown, 'ServiceUnreachable') || thrown.fields.mayHaveActed !== false;
-}
-
-function unreachable(why: string): CodedError {
-  const failure: ExchangeFailure = { mayHaveActed: false };
-  return new CodedError('ServiceUnreachable', `the service cannot be reached: ${why}`, {
-    ...failure,
-  });
-}
-
-function addressOf(url: string): NodeAddress {
-  const parsed = URL.canParse(url) ? new URL(url) : undefined;
-  if (parsed === undefined || parsed.protocol !== 'https:' || parsed.pathname !== '/') {
-    throw new CodedError(
-      'BadServiceUrl',
-      `"${url}" is no address of a node: https://host:port`,
-    );
+  #identify(url: string, nodeId: string): void {
+    const place = this.#places.get(url);
+    if (place !== undefined) place.node.nodeId = nodeId;
   }
-  const host = parsed.hostname.replace(/^\[|\]$/g, '');
-  return { host, port: parsed.port === '' ? 443 : Number(parsed.port) };
+
+  #leave(url: string): void {
+    const place = this.#places.get(url);
+    if (place === undefined) return;
+    this.#places.delete(url);
+    this.#left.add(place.node);
+  }
 }

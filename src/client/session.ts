@@ -3,8 +3,10 @@
  */
 import { isIP } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
-import { CodedError, messageOf } from '../base/errors.ts';
+import type { Timers } from '../base/environment.ts';
+import { CodedError, isCoded, messageOf } from '../base/errors.ts';
 import { type Answer, AnswerReader } from './answer-reader.ts';
+import { type NodeAddress, urlOfAddress } from './node-address.ts';
 
 /** A request as it is written on the wire. */
 export interface WireRequest {
@@ -13,12 +15,6 @@ export interface WireRequest {
   /** Header lines, each ended by CRLF; without `host` and `content-length`. */
   readonly headerLines: string;
   readonly body: Buffer;
-}
-
-/** Where a node listens. */
-export interface NodeAddress {
-  readonly host: string;
-  readonly port: number;
 }
 
 interface Pending {
@@ -39,6 +35,7 @@ const ONE_WRITE_BYTES_MAX = 16 * 1024;
 export class Session {
   readonly #socket: TLSSocket;
   readonly #host: string;
+  readonly #timers: Timers;
   readonly #reader = new AnswerReader();
   #pending: Pending | undefined;
   #closed = false;
@@ -47,10 +44,11 @@ export class Session {
   /** Called when the session is gone, whoever ended it. */
   onClose: (() => void) | undefined;
 
-  private constructor(socket: TLSSocket, host: string) {
+  private constructor(socket: TLSSocket, host: string, timers: Timers) {
     this.#socket = socket;
     this.#host = host;
-    this.idleSinceMs = Date.now();
+    this.#timers = timers;
+    this.idleSinceMs = timers.elapsedMs();
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (error) => this.#end(error.message));
@@ -62,6 +60,7 @@ export class Session {
     address: NodeAddress,
     secureContext: SecureContext,
     timeoutMs: number,
+    timers: Timers,
   ): Promise<Session> {
     return new Promise((resolve, reject) => {
       const { host, port } = address;
@@ -73,24 +72,30 @@ export class Session {
         ...(isIP(host) === 0 ? { servername: host } : {}),
       });
       const refuse = (why: string): void => {
-        clearTimeout(timer);
+        cancelTimer();
         socket.destroy();
-        reject(unreachable(address, why, { mayHaveActed: false }));
+        reject(unreachable(address, why));
       };
-      const timer = setTimeout(() => refuse(`no answer within ${timeoutMs} ms`), timeoutMs);
+      const late = `no answer within ${timeoutMs} ms`;
+      const cancelTimer = timers.after(timeoutMs, () => refuse(late));
       socket.once('error', (error) => refuse(error.message));
       socket.once('close', () => refuse('the connection was closed'));
       socket.once('secureConnect', () => {
-        clearTimeout(timer);
+        cancelTimer();
         socket.removeAllListeners('error').removeAllListeners('close');
-        const name = host.includes(':') ? `[${host}]` : host;
-        resolve(new Session(socket, `${name}:${port}`));
+        const name = urlOfAddress(address).slice('https://'.length);
+        resolve(new Session(socket, name, timers));
       });
     });
   }
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Whether a part of the answer has come. */
+  get hearing(): boolean {
+    return this.#reader.started;
   }
 
   /** Whether the exchange under way should have been answered by now. */
@@ -100,6 +105,9 @@ export class Session {
 
   /** Sends a request and waits for its answer. The session must be idle. */
   exchange(request: WireRequest, deadlineMs: number): Promise<Answer> {
+    if (this.#closed) {
+      return Promise.reject(failed(`${this.#host} is gone`, { mayHaveActed: false }));
+    }
     return new Promise((resolve, reject) => {
       const { method, target, headerLines, body } = request;
       this.#pending = { bodiless: method === 'HEAD', deadlineMs, resolve, reject };
@@ -139,7 +147,7 @@ export class Session {
     }
     if (answer === undefined) return;
     this.#pending = undefined;
-    this.idleSinceMs = Date.now();
+    this.idleSinceMs = this.#timers.elapsedMs();
     if (answer.closes || this.#reader.started) this.#end('the node ended the session');
     pending.resolve(answer);
   }
@@ -152,18 +160,21 @@ export class Session {
     this.#pending = undefined;
     this.onClose?.();
     if (pending === undefined) return;
-    pending.reject(
-      new CodedError('ServiceUnreachable', `${this.#host} gave no answer: ${why}`, {
-        mayHaveActed: true,
-      } satisfies ExchangeFailure),
-    );
+    pending.reject(failed(`${this.#host} gave no answer: ${why}`, { mayHaveActed: true }));
   }
 }
 
-function unreachable(address: NodeAddress, why: string, failure: ExchangeFailure): CodedError {
-  return new CodedError(
-    'ServiceUnreachable',
-    `the node at ${address.host}:${address.port} cannot be reached: ${why}`,
-    { ...failure },
-  );
+/** The failure of a request that was not sent. */
+export function unreachable(address: NodeAddress, why: string): CodedError {
+  const node = urlOfAddress(address).slice('https://'.length);
+  return failed(`the node at ${node} cannot be reached: ${why}`, { mayHaveActed: false });
+}
+
+function failed(sentence: string, failure: ExchangeFailure): CodedError {
+  return new CodedError('ServiceUnreachable', sentence, { ...failure });
+}
+
+/** Whether a failed exchange may have had an effect all the same. */
+export function mayHaveActed(thrown: unknown): boolean {
+  return !isCoded(thrown, 'ServiceUnreachable') || thrown.fields.mayHaveActed !== false;
 }

@@ -5,6 +5,7 @@
  */
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type { Timers } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
 import {
   BODIES_IN_FLIGHT_BYTES_MAX,
@@ -12,11 +13,14 @@ import {
   REQUEST_MS_MAX,
   SESSION_IDLE_MS_MAX,
 } from '../base/limits.ts';
+import { SeenTransactions } from '../client/seen-transactions.ts';
 import { type PoolOptions, SessionPool } from '../client/session-pool.ts';
+import { systemTimers } from '../client/system-timers.ts';
+import { systemRandom } from '../crypto/random.ts';
 import type { Surface } from './addresses.ts';
 import { type AdmissionRules, isLoopback } from './admission.ts';
 import { BodyRoom } from './body-room.ts';
-import { Figures } from './figures.ts';
+import { Figures, type ServiceFigures } from './figures.ts';
 import { Relay } from './relay.ts';
 import { RequestHandler } from './request-handler.ts';
 import { listenOnSocket, type SocketOptions } from './socket-file.ts';
@@ -45,6 +49,8 @@ export interface ConnectorOptions {
 export interface ConnectorDependencies {
   /** Told what an operator should know. */
   readonly log: (line: string) => void;
+  /** The running process's when absent. */
+  readonly timers?: Timers;
 }
 
 export interface Connector {
@@ -58,16 +64,17 @@ export interface Connector {
 /** Starts a connector; rejects when it cannot listen. The service need not be there yet. */
 export async function startConnector(
   options: ConnectorOptions,
-  { log }: ConnectorDependencies,
+  { log, timers = systemTimers }: ConnectorDependencies,
 ): Promise<Connector> {
   if (options.socket === undefined && options.http === undefined) {
     throw new CodedError('NothingToServe', 'a connector needs a socket or a port to serve');
   }
   for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
-  const pool = new SessionPool(options.service);
-  const relay = new Relay(pool);
+  const seen = new SeenTransactions();
+  const pool = new SessionPool(options.service, { timers, seen });
+  const relay = new Relay({ nodes: pool, seen, timers, random: systemRandom, log });
   const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
-  const figures = new Figures(Date.now());
+  const figures = new Figures({ timers, service: () => serviceFigures(pool, relay) });
   const servers: Server[] = [];
 
   const serve = (surface: Surface, overSocket: boolean): Server => {
@@ -83,6 +90,7 @@ export async function startConnector(
       relay,
       room,
       figures,
+      timers,
       log,
     });
     const server = httpServer((request, response) => handler.handle(request, response));
@@ -105,15 +113,24 @@ export async function startConnector(
       thirdParty === undefined
         ? undefined
         : await listenOnPort(serve('third-party', false), thirdParty);
-    pool.warmUp().catch((thrown: unknown) => {
-      // Who closes a connector at once cuts its first sessions off; that is nobody's news.
-      if (!closing) log(`the service is not there yet: ${messageOf(thrown)}`);
-    });
+    pool.warmUp().then(
+      () => relay.prepare(),
+      (thrown: unknown) => {
+        // Who closes a connector at once cuts its first sessions off; that is nobody's news.
+        if (!closing) log(`the service is not there yet: ${messageOf(thrown)}`);
+      },
+    );
     return { socketPath, url, thirdPartyUrl, close };
   } catch (thrown) {
     await close();
     throw thrown;
   }
+}
+
+function serviceFigures(pool: SessionPool, relay: Relay): ServiceFigures {
+  const { known, good } = pool.count();
+  const { counters, lost } = relay;
+  return { nodesKnown: known, nodesHealthy: good, refused: lost !== undefined, counters };
 }
 
 function httpServer(handle: Parameters<typeof createServer>[1]): Server {

@@ -1,8 +1,25 @@
 /**
  * The connector's own `/metrics`: what it relayed, in the names Tessera gives its figures
- * (`tessera_<APP>_<VERB>_<name>_RequestCount`, …), so that a dashboard made for Tessera goes on.
+ * (`tessera_<APP>_<VERB>_<name>_RequestCount`, …), so that a dashboard made for Tessera goes on;
+ * and how it fares with the nodes of the service, in names of our own.
  */
+import type { Timers } from '../base/environment.ts';
 import type { Surface } from './addresses.ts';
+import type { Counters } from './counters.ts';
+
+/** How the service looks from here. */
+export interface ServiceFigures {
+  readonly nodesKnown: number;
+  readonly nodesHealthy: number;
+  /** The service has lost what it had committed, and nothing is relayed to it any more. */
+  readonly refused: boolean;
+  readonly counters: Counters;
+}
+
+export interface FiguresDependencies {
+  readonly timers: Timers;
+  readonly service: () => ServiceFigures;
+}
 
 interface Figure {
   count: number;
@@ -37,10 +54,12 @@ const APPS: Readonly<Record<Surface, string>> = { q2t: 'Q2T', 'third-party': 'Th
 
 export class Figures {
   readonly #figures = new Map<string, Figure>();
+  readonly #deps: FiguresDependencies;
   readonly #startedMs: number;
 
-  constructor(nowMs: number) {
-    this.#startedMs = nowMs;
+  constructor(dependencies: FiguresDependencies) {
+    this.#deps = dependencies;
+    this.#startedMs = dependencies.timers.elapsedMs();
   }
 
   /** Counts a request that was answered after `tookMs`. */
@@ -61,8 +80,9 @@ export class Figures {
   }
 
   /** All figures as text, one a line. */
-  text(nowMs: number): string {
-    const seconds = Math.max(1, (nowMs - this.#startedMs) / 1000);
+  text(): string {
+    const elapsedMs = this.#deps.timers.elapsedMs() - this.#startedMs;
+    const seconds = Math.max(1, elapsedMs / 1000);
     const rows = [...this.#figures].sort(([left], [right]) => (left < right ? -1 : 1));
     const lines = rows.flatMap(([name, { count, totalMs, minMs, maxMs }]) => [
       `tessera_${name}_MinTime_ms ${Math.round(minMs)}`,
@@ -72,6 +92,19 @@ export class Figures {
       `tessera_${name}_RequestCount ${count}`,
     ]);
     const uptime = `tessera_Connector_Uptime_seconds ${Math.round(seconds)}`;
-    return `${[uptime, ...lines].join('\n')}\n`;
+    return `${[uptime, ...this.#serviceLines(), ...lines].join('\n')}\n`;
+  }
+
+  #serviceLines(): readonly string[] {
+    const { nodesKnown, nodesHealthy, refused, counters } = this.#deps.service();
+    return [
+      `concordat_connector_nodes ${nodesKnown}`,
+      `concordat_connector_nodes_healthy ${nodesHealthy}`,
+      `concordat_connector_service_refused ${refused ? 1 : 0}`,
+      `concordat_connector_failovers_total ${counters.failovers}`,
+      `concordat_connector_hedges_total ${counters.hedges}`,
+      `concordat_connector_retries_under_id_total ${counters.retries}`,
+      `concordat_connector_unknown_outcomes_total ${counters.unknownOutcomes}`,
+    ];
   }
 }

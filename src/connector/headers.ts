@@ -52,7 +52,8 @@ export function relayedAnswerHeaders(
     const name = raw[at] ?? '';
     const value = raw[at + 1] ?? '';
     const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower)) continue;
+    // What the service tells the connector is not for the client.
+    if (HOP_BY_HOP.has(lower) || lower.startsWith(OWN_PREFIX)) continue;
     if (lower === 'location') headers.push('Location', locate(value));
     else headers.push(titled(lower), value);
   }

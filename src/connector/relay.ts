@@ -1,81 +1,232 @@
 /**
  * Relays requests to the service and its answers back. It answers nothing that needs the service:
- * when no node can be reached it waits, and then says 503, never 404, which GoQuorum would take for
- * "I am not a party" (transaction-manager.md §A.7).
+ * when no node answers in time it says 503, never 404, which GoQuorum would take for "I am not a
+ * party" (transaction-manager.md §A.7).
  */
-import { equalTxIds, type TxId, textOfTxId, txIdOfText } from '../base/ids.ts';
-import { CONNECTOR_ANSWER_MS_MAX, CONNECTOR_REACH_MS_MAX } from '../base/limits.ts';
+import { hexOf } from '../base/bytes.ts';
+import type { Random, Timers } from '../base/environment.ts';
+import { CodedError } from '../base/errors.ts';
+import { type TxId, textOfTxId, txIdOfText } from '../base/ids.ts';
+import { MIN_TXID_HEADER, REQUEST_ID_HEADER } from '../base/own-headers.ts';
 import type { Answer } from '../client/answer-reader.ts';
+import type { ServiceNodes } from '../client/attempt.ts';
+import type { SeenTransactions } from '../client/seen-transactions.ts';
 import type { WireRequest } from '../client/session.ts';
-import { mayHaveActed, type SessionPool } from '../client/session-pool.ts';
+import { Counters } from './counters.ts';
+import { purposeOf } from './effects.ts';
+import { type Outcome, runErrand } from './errand.ts';
 import { firstHeader } from './headers.ts';
 
-const TRANSACTION_ID = 'x-ms-ccf-transaction-id';
-/** How long it waits before it looks for a node again. */
-const RETRY_MS = 50;
+export interface RelayDependencies {
+  readonly nodes: ServiceNodes;
+  readonly seen: SeenTransactions;
+  readonly timers: Timers;
+  readonly random: Random;
+  readonly log: (line: string) => void;
+}
 
-/**
- * Posts that may be sent twice: they only read, or a second time stores one more payload that
- * nobody was told of, or repeats the first answer. Others are not sent again once a node may have
- * acted.
- */
-const REPEATABLE =
-  /\/(?:send|sendraw|storeraw|sendsignedtx|receive|encodedpayload\/\w+|findPrivacyGroup)$/;
+const TRANSACTION_ID = 'x-ms-ccf-transaction-id';
+const REQUEST_ID_BYTES = 16;
+/** Ids that one write may be given: the service refuses one that was made on too old a state. */
+const IDS_MAX = 3;
+const NO_BODY = Buffer.alloc(0);
 
 export class Relay {
-  readonly #pool: SessionPool;
-  #lastSeen: TxId | undefined;
+  readonly counters = new Counters();
+  readonly #deps: RelayDependencies;
+  /** The transaction that the service has lost; from then on nothing is relayed. */
+  #lost: TxId | undefined;
+  #confirming: Promise<boolean> | undefined;
+  #positioning: Promise<void> | undefined;
 
-  constructor(pool: SessionPool) {
-    this.#pool = pool;
+  constructor(dependencies: RelayDependencies) {
+    this.#deps = dependencies;
   }
 
-  /** The newest transaction that an answer has shown. */
-  get lastSeen(): TxId | undefined {
-    return this.#lastSeen;
+  /** The transaction for whose loss the service is refused. */
+  get lost(): TxId | undefined {
+    return this.#lost;
   }
 
-  /** The service's answer; rejects with `ServiceUnreachable` when there is none in time. */
-  async ask(request: WireRequest, isWanted: () => boolean): Promise<Answer> {
-    const startedMs = Date.now();
-    for (;;) {
-      try {
-        const answer = await this.#pool.exchange(
-          this.#withLastSeen(request),
-          startedMs + CONNECTOR_ANSWER_MS_MAX,
-        );
-        this.#note(answer);
-        return answer;
-      } catch (thrown) {
-        const late = Date.now() - startedMs + RETRY_MS > CONNECTOR_REACH_MS_MAX;
-        const again = !mayHaveActed(thrown) || isRepeatable(request);
-        if (late || !again || !isWanted()) throw thrown;
+  /** Finds out how far the service has committed, so that the first write need not. */
+  async prepare(): Promise<void> {
+    await this.#position(this.#deps.timers.elapsedMs());
+  }
+
+  /**
+   * The service's answer to a request that came in at `arrivedMs`. Rejects with
+   * `ServiceUnreachable`, `OutcomeUnknown` or `ServiceLostTransaction`.
+   */
+  async ask(request: WireRequest, arrivedMs: number, isWanted: () => boolean): Promise<Answer> {
+    if (this.#lost !== undefined) throw lossOf(this.#lost);
+    const outcome =
+      purposeOf(request) === 'read'
+        ? await this.#send(request, 'read', '', arrivedMs, isWanted)
+        : await this.#write(request, arrivedMs, isWanted);
+    return await this.#answerOf(outcome, purposeOf(request) === 'write');
+  }
+
+  /** Each attempt of a write goes under one id, unless the service refuses the id as too old. */
+  async #write(
+    request: WireRequest,
+    arrivedMs: number,
+    isWanted: () => boolean,
+  ): Promise<Outcome> {
+    const { seen, random } = this.#deps;
+    if (seen.seqno === undefined) await this.#position(arrivedMs);
+    for (let ids = 1; ; ids += 1) {
+      const id = `${seen.seqno ?? 0}.${hexOf(random.bytes(REQUEST_ID_BYTES))}`;
+      const line = `${REQUEST_ID_HEADER}: ${id}\r\n`;
+      const outcome = await this.#send(request, 'write', line, arrivedMs, isWanted);
+      if (outcome.kind !== 'too old') return outcome;
+      if (ids === IDS_MAX) {
+        const why = 'it takes each request for one that is long past';
+        return { kind: 'none', doubt: false, refusal: undefined, why };
       }
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      await this.#position(arrivedMs);
     }
   }
 
-  /** So that any node answers from a state that holds what was seen (design decision 9). */
-  #withLastSeen(request: WireRequest): WireRequest {
-    if (this.#lastSeen === undefined) return request;
-    const line = `x-concordat-min-txid: ${textOfTxId(this.#lastSeen)}\r\n`;
-    return { ...request, headerLines: request.headerLines + line };
+  #send(
+    request: WireRequest,
+    purpose: 'read' | 'write',
+    ownLines: string,
+    arrivedMs: number,
+    isWanted: () => boolean,
+  ): Promise<Outcome> {
+    const { method, target, body } = request;
+    const headerLines = request.headerLines + ownLines;
+    const options = {
+      purpose,
+      request: () => ({ method, target, headerLines: headerLines + this.#lastSeen(), body }),
+      bodyBytes: body.length,
+      arrivedMs,
+      isWanted,
+      confirmLoss: () => this.#confirmLoss(),
+    };
+    return runErrand(options, { ...this.#deps, counters: this.counters });
   }
 
-  #note({ headers }: Answer): void {
+  /** So that any node answers from a state that holds what was seen (design decision 9). */
+  #lastSeen(): string {
+    const { newest } = this.#deps.seen;
+    return newest === undefined ? '' : `${MIN_TXID_HEADER}: ${textOfTxId(newest)}\r\n`;
+  }
+
+  async #answerOf(outcome: Outcome, isWrite: boolean): Promise<Answer> {
+    switch (outcome.kind) {
+      case 'answer': {
+        const possible = this.#note(outcome.answer);
+        if (!possible) await this.#confirmLoss();
+        if (this.#lost !== undefined) break;
+        return outcome.answer;
+      }
+      case 'none':
+        if (isWrite && outcome.doubt) {
+          this.counters.unknownOutcomes += 1;
+          throw new CodedError('OutcomeUnknown', `${OUTCOME_UNKNOWN} (${outcome.why})`);
+        }
+        if (outcome.refusal !== undefined) return outcome.refusal;
+        throw new CodedError(
+          'ServiceUnreachable',
+          `the service cannot be reached: ${outcome.why}`,
+        );
+      case 'too old':
+      case 'lost':
+        break;
+    }
+    if (this.#lost !== undefined) throw lossOf(this.#lost);
+    throw new CodedError('ServiceUnreachable', 'the service cannot be reached');
+  }
+
+  /** False for an answer that cannot come from the history that was seen. */
+  #note({ headers }: Answer): boolean {
     const text = firstHeader(headers, TRANSACTION_ID);
     const txId = text === undefined ? undefined : txIdOfText(text);
-    if (txId !== undefined && isNewer(txId, this.#lastSeen)) this.#lastSeen = txId;
+    return txId === undefined || this.#deps.seen.note(txId);
+  }
+
+  /** Learns how far the service has committed; without an answer nothing is learned. */
+  #position(arrivedMs: number): Promise<void> {
+    this.#positioning ??= this.#askPosition(arrivedMs).finally(() => {
+      this.#positioning = undefined;
+    });
+    return this.#positioning;
+  }
+
+  async #askPosition(arrivedMs: number): Promise<void> {
+    const json = await this.#askOwn('/app/commit', arrivedMs);
+    const txId = txIdIn(json);
+    if (txId !== undefined) this.#deps.seen.notePosition(txId.seqno);
+  }
+
+  /** Whether what was last shown as committed is not in the ledger any more (decision 11). */
+  #confirmLoss(): Promise<boolean> {
+    this.#confirming ??= this.#askForLoss().finally(() => {
+      this.#confirming = undefined;
+    });
+    return this.#confirming;
+  }
+
+  async #askForLoss(): Promise<boolean> {
+    const { seen, timers, log } = this.#deps;
+    const { newest } = seen;
+    if (newest === undefined) return false;
+    const target = `/app/tx?transaction_id=${textOfTxId(newest)}`;
+    const json = await this.#askOwn(target, timers.elapsedMs());
+    if (json?.status !== 'Invalid') return false;
+    this.#lost = newest;
+    log(lossOf(newest).message);
+    return true;
+  }
+
+  /** Asks for the connector itself, and of any node, however old its state. */
+  async #askOwn(
+    target: string,
+    arrivedMs: number,
+  ): Promise<Readonly<Record<string, unknown>> | undefined> {
+    const request = { method: 'GET', target, headerLines: '', body: NO_BODY };
+    const outcome = await runErrand(
+      {
+        purpose: 'read',
+        request: () => request,
+        bodyBytes: 0,
+        arrivedMs,
+        isWanted: () => true,
+        confirmLoss: () => Promise.resolve(false),
+      },
+      { ...this.#deps, counters: new Counters() },
+    );
+    return outcome.kind === 'answer' ? jsonOf(outcome.answer) : undefined;
   }
 }
 
-function isRepeatable({ method, target }: WireRequest): boolean {
-  if (method === 'GET' || method === 'HEAD') return true;
-  return method === 'POST' && REPEATABLE.test(target);
+const OUTCOME_UNKNOWN =
+  'whether this was carried out is not known: it was sent, but no node of the service has told ' +
+  'how it ended; asked again, it may be carried out a second time';
+
+function lossOf(txId: TxId): CodedError {
+  return new CodedError(
+    'ServiceLostTransaction',
+    `the service has lost transaction ${textOfTxId(txId)}, which it had shown to this connector ` +
+      'as committed: it goes on from an older state. Nothing is relayed to it any more. Find out ' +
+      'from its operators what was lost, then restart the connector to go on with the service ' +
+      'as it is now',
+  );
 }
 
-function isNewer(txId: TxId, than: TxId | undefined): boolean {
-  if (than === undefined) return true;
-  if (equalTxIds(txId, than)) return false;
-  return txId.view > than.view || (txId.view === than.view && txId.seqno > than.seqno);
+function jsonOf({ status, body }: Answer): Readonly<Record<string, unknown>> | undefined {
+  if (status !== 200) return undefined;
+  try {
+    const value: unknown = JSON.parse(body.toString('utf8'));
+    return typeof value === 'object' && value !== null ? { ...value } : undefined;
+  } catch {
+    // What is no JSON tells nothing.
+    return undefined;
+  }
+}
+
+function txIdIn(json: Readonly<Record<string, unknown>> | undefined): TxId | undefined {
+  const text = json?.transaction_id;
+  return typeof text === 'string' ? txIdOfText(text) : undefined;
 }

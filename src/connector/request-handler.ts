@@ -3,6 +3,7 @@
  * for every transaction of a Quorum node, so it goes without any framework.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Timers } from '../base/environment.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { PAYLOAD_BODY_BYTES_MAX, SESSION_LINGER_MS_MAX } from '../base/limits.ts';
 import type { Answer } from '../client/answer-reader.ts';
@@ -20,6 +21,7 @@ export interface HandlerOptions {
   readonly relay: Relay;
   readonly room: BodyRoom;
   readonly figures: Figures;
+  readonly timers: Timers;
   readonly log: (line: string) => void;
 }
 
@@ -64,7 +66,7 @@ export class RequestHandler {
       return { status: 400, sentence: 'the path is ambiguous: it has an empty segment' };
     }
     if (url !== '/metrics' || (method !== 'GET' && method !== 'HEAD')) return undefined;
-    return { status: 200, sentence: figures.text(Date.now()) };
+    return { status: 200, sentence: figures.text() };
   }
 
   async #relay(
@@ -73,8 +75,8 @@ export class RequestHandler {
     target: string,
     crossOrigin: readonly string[],
   ): Promise<void> {
-    const { surface, relay, room, figures, log } = this.#options;
-    const startedMs = performance.now();
+    const { surface, relay, room, figures, timers, log } = this.#options;
+    const arrivedMs = timers.elapsedMs();
     const { method = '', url = '', rawHeaders } = request;
     const reserved = bodyBytesOf(request);
     if (reserved > PAYLOAD_BODY_BYTES_MAX) {
@@ -91,15 +93,20 @@ export class RequestHandler {
       const headerLines = relayedRequestHeaders(rawHeaders);
       const answer = await relay.ask(
         { method, target, headerLines, body },
+        arrivedMs,
         () => !response.destroyed,
       );
       this.#write(response, rawHeaders, answer, method, crossOrigin);
-      figures.count(surface, method, url, performance.now() - startedMs);
+      figures.count(surface, method, url, timers.elapsedMs() - arrivedMs);
     } catch (thrown) {
       if (response.destroyed) return;
       log(`${method} ${surface} failed: ${messageOf(thrown)}`);
       if (!isCoded(thrown)) {
         say(response, 500, 'the connector failed: see its log');
+        return;
+      }
+      if (thrown.code !== 'ServiceUnreachable') {
+        say(response, 503, thrown.message);
         return;
       }
       response.setHeader('Retry-After', '1');
