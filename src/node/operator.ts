@@ -1,19 +1,80 @@
 /**
- * The operator's view of one node: its figures as Prometheus metrics, and whether it is ready.
+ * The operator's view of one node: its figures as Prometheus metrics, whether it is ready, its
+ * status, and what an operator may order.
  */
 import { Gauge, Registry } from 'prom-client';
 import { registerFrontDoorMetrics } from '../http/front-door-metrics.ts';
-import { createOperatorListener, type OperatorListener } from '../http/operator-listener.ts';
+import {
+  createOperatorListener,
+  type OperatorListener,
+  type OperatorRoute,
+} from '../http/operator-listener.ts';
+import { nodeStatusOf } from './node-status.ts';
 import type { NodeFigures, RunningNode } from './running-node.ts';
 
-/** Opens the operator's listener of a node whose front door is open. */
+export interface OpenOperatorListener extends Pick<OperatorListener, 'close'> {
+  readonly address: { readonly host: string; readonly port: number };
+  /** The front door is open: its figures are there from now on. */
+  frontDoorOpened(): void;
+}
+
+/**
+ * Opens the operator's listener of a node. It is there before the front door, because a node that
+ * waits for its operator must be able to say so.
+ */
 export async function openOperatorListener(
   node: RunningNode,
   host: string,
   port: number,
   onFault: (fault: unknown) => void,
-): Promise<OperatorListener> {
+): Promise<OpenOperatorListener> {
   const registry = new Registry();
+  let isOpen = false;
+  registerNodeMetrics(registry, node);
+  const listener = createOperatorListener({
+    registry,
+    isReady: () => isOpen && node.applicationOpen() && !node.node().stopNotice,
+    routes: {
+      '/status': {
+        method: 'GET',
+        answer: () => ({
+          status: 200,
+          json: nodeStatusOf(node, process.pid, isOpen ? node.frontDoorStats() : undefined),
+        }),
+      },
+      '/restart': acceptUnproven(node),
+    },
+    onFault,
+  });
+  const address = await listener.listen(host, port);
+  return {
+    address,
+    close: () => listener.close(),
+    frontDoorOpened: () => {
+      isOpen = true;
+      registerFrontDoorMetrics(registry, () => node.frontDoorStats());
+    },
+  };
+}
+
+/** `{"accept_unproven": true}` lets a restart go on that nobody can prove to be the newest. */
+function acceptUnproven(node: RunningNode): OperatorRoute {
+  return {
+    method: 'POST',
+    contentType: 'application/json',
+    answer: (body) => {
+      if (Buffer.from(body).toString().replaceAll(/\s/g, '') !== '{"accept_unproven":true}') {
+        const message = 'The body is {"accept_unproven": true}.';
+        return { status: 400, json: { error: { code: 'InvalidInput', message } } };
+      }
+      const { waitsFor } = node;
+      node.acceptUnproven();
+      return { status: 200, json: { accepted: true, waitedFor: waitsFor } };
+    },
+  };
+}
+
+function registerNodeMetrics(registry: Registry, node: RunningNode): void {
   const gauge = (name: string, help: string, read: (figures: NodeFigures) => number): void => {
     new Gauge({
       name: `concordat_${name}`,
@@ -32,12 +93,4 @@ export async function openOperatorListener(
   gauge('ledger_chunks', 'Closed chunks of the ledger', (each) => each.chunks);
   gauge('insecure_virtual', '1 when the platform is virtual: INSECURE', () => 1);
   gauge('resident_bytes', 'Resident memory of the process', () => process.memoryUsage.rss());
-  registerFrontDoorMetrics(registry, () => node.frontDoorStats());
-  const listener = createOperatorListener({
-    registry,
-    isReady: () => node.applicationOpen() && !node.node().stopNotice,
-    onFault,
-  });
-  await listener.listen(host, port);
-  return listener;
 }
