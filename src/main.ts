@@ -27,6 +27,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/sandbox.ts')).command,
   },
   {
+    name: 'node',
+    summary: 'run one node of a service, or ask something of it as its operator',
+    load: async () => (await import('./cli/node.ts')).command,
+  },
+  {
     name: 'connector',
     summary: 'stand beside a Quorum node as its transaction manager',
     load: async () => (await import('./cli/connector.ts')).command,
@@ -69,15 +74,16 @@ async function main(args: readonly string[]): Promise<number> {
     return EXIT.usage;
   }
   const command = await entry.load();
+  const usage = command.usageOf?.(rest) ?? command.usage;
   if (rest.includes('--help') || rest.includes('-h')) {
-    io.out(command.usage);
+    io.out(usage);
     return EXIT.good;
   }
   try {
     return await command.run(rest, io);
   } catch (error) {
     if (isUsageError(error)) {
-      io.err(`concordat ${name}: ${error.message}\n\n${command.usage}`);
+      io.err(`concordat ${name}: ${error.message}\n\n${usage}`);
       return EXIT.usage;
     }
     if (!isCoded(error) && !isSystemError(error)) throw error;

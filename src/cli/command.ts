@@ -21,6 +21,8 @@ export interface Command {
   readonly summary: string;
   /** What `--help` prints. */
   readonly usage: string;
+  /** The same for these words after the command's name, where they have a usage of their own. */
+  usageOf?(args: readonly string[]): string;
   /** Returns the exit code (`exit-codes.ts`). A coded error thrown is printed and mapped there. */
   run(args: readonly string[], io: CommandIo): Promise<number>;
 }

@@ -4,10 +4,10 @@
 import type { Command, CommandIo } from './command.ts';
 import { whenStopped } from './command-io.ts';
 import { EXIT } from './exit-codes.ts';
+import { nodeLog } from './node-log.ts';
 import { readyTable } from './sandbox/ready-table.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
 import { DATA_DEFAULT, SANDBOX_USAGE, sandboxArguments } from './sandbox/sandbox-arguments.ts';
-import { sandboxLog } from './sandbox/sandbox-log.ts';
 
 export const command: Command = {
   name: 'sandbox',
@@ -25,28 +25,15 @@ ${SANDBOX_USAGE}`,
   },
 };
 
-/** Runs a sandbox until the program is asked to stop, or something breaks. */
+/** Runs a sandbox until the program is asked to stop, its nodes with it. */
 export async function runSandbox(
   options: Parameters<typeof startSandbox>[0],
   json: boolean,
   io: CommandIo,
 ): Promise<number> {
-  const broken = new AbortController();
-  const sandbox = await startSandbox(options, {
-    log: sandboxLog(io),
-    onFatal: (error) => {
-      io.err(
-        `fatal: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-      );
-      broken.abort();
-    },
-  });
+  const sandbox = await startSandbox(options, { log: nodeLog(io) });
   io.out(json ? JSON.stringify(sandbox.ready) : readyTable(sandbox.ready, sandbox.isNew));
-  await whenStopped(AbortSignal.any([io.signal, broken.signal]));
-  if (broken.signal.aborted) {
-    // What is in memory can no longer be trusted to match the disk: end at once, restart cleanly.
-    process.exit(EXIT.unable);
-  }
+  await whenStopped(io.signal);
   io.progress('stopping …');
   await sandbox.stop();
   if (!json) io.err('stopped; everything acknowledged is in the ledger');

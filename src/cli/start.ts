@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command, CommandIo } from './command.ts';
 import { EXIT } from './exit-codes.ts';
+import { nodeLog } from './node-log.ts';
 import { runDemo } from './sandbox/demo.ts';
 import { startSandbox } from './sandbox/sandbox.ts';
 import {
@@ -14,7 +15,6 @@ import {
   type SandboxArguments,
   sandboxArguments,
 } from './sandbox/sandbox-arguments.ts';
-import { sandboxLog } from './sandbox/sandbox-log.ts';
 import { runSandbox } from './sandbox.ts';
 
 export const command: Command = {
@@ -45,13 +45,7 @@ async function demonstrate(parsed: SandboxArguments, io: CommandIo): Promise<num
   try {
     const sandbox = await startSandbox(
       { ...parsed.options, data: parsed.data ?? temporary ?? DATA_DEFAULT },
-      {
-        log: sandboxLog(io),
-        onFatal: (error) => {
-          io.err(`fatal: ${String(error)}`);
-          process.exit(EXIT.unable);
-        },
-      },
+      { log: nodeLog(io) },
     );
     try {
       // Words go where they do not mix with the JSON that a program reads.

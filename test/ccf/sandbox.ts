@@ -33,7 +33,8 @@ const HARDENING = ['--disallow-code-generation-from-strings', '--disable-proto=d
 
 export async function startCcfSandbox(): Promise<CcfSandbox> {
   const folder = mkdtempSync(join(tmpdir(), 'concordat-ccf-'));
-  const args = ['sandbox', '--data', join(folder, 'data'), '--organisations', '1', '--json'];
+  const args = ['sandbox', '--data', join(folder, 'data'), '--nodes', '1', '--json'];
+  args.push('--organisations', '1');
   const child = spawn(process.execPath, [...HARDENING, MAIN, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -18,8 +18,11 @@ export interface Ended {
 }
 
 /** Runs a command to its end, on the pinned Node, without the launcher. */
-export async function runProgram(args: readonly string[], cwd = ROOT): Promise<Ended> {
-  return await toEnd(spawnProgram(args, cwd));
+export async function runProgram(
+  args: readonly string[],
+  { cwd = ROOT, input = '' }: { readonly cwd?: string; readonly input?: string } = {},
+): Promise<Ended> {
+  return await toEnd(spawnProgram(args, cwd), input);
 }
 
 /** Runs the launcher itself to its end. */
@@ -27,9 +30,9 @@ export async function runLauncher(args: readonly string[], cwd = ROOT): Promise<
   return await toEnd(spawn(process.execPath, [LAUNCHER, ...args], { cwd, stdio: 'pipe' }));
 }
 
-export interface RunningProgram {
+export interface RunningProgram<Ready = ReadyLine> {
   readonly child: ChildProcess;
-  readonly ready: ReadyLine;
+  readonly ready: Ready;
   /** What it has said on standard error so far. */
   said(): string;
   /** Asks it to stop; gives back its exit code. */
@@ -38,16 +41,24 @@ export interface RunningProgram {
   kill(): Promise<void>;
 }
 
-/** Starts `sandbox --json` and waits until it is ready. */
+/** Starts `sandbox --json` of one node, unless told otherwise, and waits until it is ready. */
 export async function startSandboxProgram(
   args: readonly string[],
   through: 'program' | 'launcher' = 'program',
 ): Promise<RunningProgram> {
-  const all = ['sandbox', '--json', ...args];
+  const nodes = args.includes('--nodes') ? [] : ['--nodes', '1'];
+  return await startProgram<ReadyLine>(['sandbox', '--json', ...nodes, ...args], through);
+}
+
+/** Starts a command that says in one line of JSON that it is ready, and waits for that. */
+export async function startProgram<Ready>(
+  args: readonly string[],
+  through: 'program' | 'launcher' = 'program',
+): Promise<RunningProgram<Ready>> {
   const child =
     through === 'program'
-      ? spawnProgram(all, ROOT)
-      : spawn(process.execPath, [LAUNCHER, ...all], { cwd: ROOT, stdio: 'pipe' });
+      ? spawnProgram(args, ROOT)
+      : spawn(process.execPath, [LAUNCHER, ...args], { cwd: ROOT, stdio: 'pipe' });
   let said = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     said = (said + chunk.toString()).slice(-8000);
@@ -58,7 +69,7 @@ export async function startSandboxProgram(
   };
   return {
     child,
-    ready: await readyLine(child, () => said),
+    ready: await readyLine<Ready>(child, () => said),
     said: () => said,
     stop: async (signal = 'SIGTERM') => {
       child.kill(signal);
@@ -75,7 +86,7 @@ function spawnProgram(args: readonly string[], cwd: string): ChildProcess {
   return spawn(process.execPath, [...HARDENING, MAIN, ...args], { cwd, stdio: 'pipe' });
 }
 
-async function toEnd(child: ChildProcess): Promise<Ended> {
+async function toEnd(child: ChildProcess, input = ''): Promise<Ended> {
   let stdout = '';
   let stderr = '';
   child.stdout?.on('data', (chunk: Buffer) => {
@@ -84,16 +95,16 @@ async function toEnd(child: ChildProcess): Promise<Ended> {
   child.stderr?.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
-  child.stdin?.end();
+  child.stdin?.end(input);
   await once(child, 'close');
   return { code: child.exitCode, stdout, stderr };
 }
 
-async function readyLine(child: ChildProcess, said: () => string): Promise<ReadyLine> {
-  if (child.stdout === null) throw new Error('the sandbox has no output');
+async function readyLine<Ready>(child: ChildProcess, said: () => string): Promise<Ready> {
+  if (child.stdout === null) throw new Error('the program has no output');
   for await (const line of createInterface({ input: child.stdout })) {
-    if (line.startsWith('{"ready":true')) return JSON.parse(line) as ReadyLine;
-    throw new Error(`the first line of the sandbox is ${line}; it said ${said()}`);
+    if (line.startsWith('{"ready":true')) return JSON.parse(line) as Ready;
+    throw new Error(`the first line of the program is ${line}; it said ${said()}`);
   }
-  throw new Error(`the sandbox ended before it was ready: ${said()}`);
+  throw new Error(`the program ended before it was ready: ${said()}`);
 }

@@ -35,7 +35,8 @@ export async function startQuorumSandbox(
   const folder = mkdtempSync(join(tmpdir(), 'concordat-quorum-'));
   const keysFile = join(folder, 'keys.json');
   writeFileSync(keysFile, JSON.stringify(keys));
-  const args = ['--data', join(folder, 'data'), '--organisations', '3', '--json'];
+  const args = ['--data', join(folder, 'data'), '--nodes', '1', '--json'];
+  args.push('--organisations', '3');
   args.push('--party-keys', keysFile);
   if (residents !== undefined) {
     const residentsFile = join(folder, 'residents.json');

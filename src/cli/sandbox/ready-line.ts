@@ -12,8 +12,13 @@ export interface ReadyLine {
     readonly url: string;
     /** The folder of its chunk files. */
     readonly ledger: string;
-    /** The operator's own listener, with `/metrics` and `/ready`. */
+    /** The operator's own listener, with `/metrics`, `/ready` and `/status`. */
     readonly operator: { readonly url: string };
+    readonly nodeId: string;
+    /** Its process, until it is started again. */
+    readonly pid: number;
+    /** `host:port` at which other nodes reach it. */
+    readonly peer: string;
   }[];
   readonly organisations: readonly {
     readonly name: string;

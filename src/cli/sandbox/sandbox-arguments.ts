@@ -3,8 +3,8 @@
  */
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
-import { readResidents } from './participants.ts';
-import type { SandboxOptions } from './sandbox.ts';
+import { readResidents } from './residents.ts';
+import { NODES_DEFAULT, type SandboxOptions } from './sandbox.ts';
 
 /** Where a sandbox lies when nobody says. */
 export const DATA_DEFAULT = '.concordat';
@@ -12,6 +12,8 @@ export const DATA_DEFAULT = '.concordat';
 export const SANDBOX_USAGE = `\
   --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT});
                         a later start goes on there
+  --nodes N             as many nodes, each a process of its own (default: ${NODES_DEFAULT})
+  --no-restart-nodes    let a node that ends stay away, instead of starting it again
   --organisations N     as many organisations, each with its transaction manager (default: 3)
   --party-keys FILE     JSON list of {node, publicKey, privateKey}; node is the
                         organisation's number, its first key is its default, and
@@ -33,9 +35,12 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
   const { values } = parseArgs({
     args: [...args],
     strict: true,
+    allowNegative: true,
     allowPositionals: false,
     options: {
       data: { type: 'string' },
+      nodes: { type: 'string' },
+      'restart-nodes': { type: 'boolean', default: true },
       organisations: { type: 'string' },
       'party-keys': { type: 'string' },
       residents: { type: 'string' },
@@ -44,8 +49,8 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       demo: { type: 'boolean' },
     },
   });
-  const organisations =
-    values.organisations === undefined ? undefined : wholeNumber(values.organisations);
+  const organisations = wholeNumber('--organisations', values.organisations);
+  const nodes = wholeNumber('--nodes', values.nodes);
   const partyKeys = values['party-keys'];
   return {
     data: values.data,
@@ -53,6 +58,8 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
     demo: values.demo === true,
     options: {
       durability: durabilityOf(values.durability),
+      restartNodes: values['restart-nodes'],
+      ...(nodes === undefined ? {} : { nodes }),
       ...(organisations === undefined ? {} : { organisations }),
       ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
@@ -60,12 +67,10 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
   };
 }
 
-function wholeNumber(text: string): number {
+function wholeNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
   if (/^\d{1,4}$/.test(text)) return Number(text);
-  throw new CodedError(
-    'Usage',
-    `--organisations is ${JSON.stringify(text)}, not a whole number`,
-  );
+  throw new CodedError('Usage', `${option} is ${JSON.stringify(text)}, not a whole number`);
 }
 
 function durabilityOf(text: string | undefined): SandboxOptions['durability'] {

@@ -23,6 +23,7 @@ export interface SandboxSettings {
   readonly version: number;
   readonly organisations: number;
   readonly members: number;
+  readonly nodes: number;
   /** Ports of the last start, taken again if they are free. */
   readonly ports: Readonly<Record<string, number>>;
 }
@@ -35,6 +36,7 @@ export interface KeyFiles {
 
 export interface MemberFiles extends KeyFiles {
   readonly encryptionKey: string;
+  readonly encryptionPublicKey: string;
 }
 
 export interface SandboxFolder {
@@ -63,6 +65,7 @@ export function sandboxFolder(path: string): SandboxFolder {
         certificate: inside('certificate.pem'),
         key: inside('key.pem'),
         encryptionKey: inside('encryption_key.pem'),
+        encryptionPublicKey: inside('encryption_public_key.pem'),
       };
     },
   };
@@ -81,7 +84,8 @@ export function readSettings(folder: SandboxFolder): SandboxSettings | undefined
   if (settings.version !== SETTINGS_VERSION || !Number.isInteger(settings.organisations)) {
     throw unusable(folder, `its version is ${String(settings.version)}`, undefined);
   }
-  return settings;
+  // Before there could be several nodes, their number was not written down.
+  return { ...settings, nodes: settings.nodes ?? 1 };
 }
 
 export function writeSettings(
@@ -141,15 +145,13 @@ export function mustHaveKeys(folder: SandboxFolder, organisations: number): void
   );
 }
 
-/** An organisation's certificate, made with its key on first use. */
-export async function organisationIdentity(
+/** Makes an organisation's certificate and key, if they are not there. */
+export async function makeOrganisation(
   folder: SandboxFolder,
   number: number,
   nowMs: number,
-): Promise<{ readonly certificatePem: string; readonly userId: string }> {
-  const files = folder.organisation(number);
-  const certificatePem = await keyPairIn(files, `CN=Organisation ${number}`, nowMs);
-  return { certificatePem, userId: certificateIdOf(certificatePem) };
+): Promise<void> {
+  await makeKeyPair(folder.organisation(number), `CN=Organisation ${number}`, nowMs);
 }
 
 /** A member's certificate and encryption key, made on first use. */
@@ -163,29 +165,31 @@ export async function memberIdentity(
   readonly encryptionPublicKeyPem: string;
 }> {
   const files = folder.member(number);
-  const certificatePem = await keyPairIn(files, `CN=Member ${number}`, nowMs);
+  await makeKeyPair(files, `CN=Member ${number}`, nowMs);
   if (!existsSync(files.encryptionKey)) {
     writePrivate(files.encryptionKey, UnwrappingKey.generate().privateKeyPem());
   }
-  const encryptionKey = UnwrappingKey.fromPem(readFileSync(files.encryptionKey, 'utf8'));
+  const { publicKeyPem } = UnwrappingKey.fromPem(readFileSync(files.encryptionKey, 'utf8'));
+  if (!existsSync(files.encryptionPublicKey)) {
+    writeFileSync(files.encryptionPublicKey, publicKeyPem);
+  }
+  const certificatePem = readFileSync(files.certificate, 'utf8');
   return {
     memberId: certificateIdOf(certificatePem),
     certificatePem,
-    encryptionPublicKeyPem: encryptionKey.publicKeyPem,
+    encryptionPublicKeyPem: publicKeyPem,
   };
 }
 
-/** The certificate in a pair of files, which are made if they are not there. */
-async function keyPairIn(files: KeyFiles, subject: string, nowMs: number): Promise<string> {
-  if (!existsSync(files.certificate)) {
-    const key = SigningKey.generate('P-256');
-    const validity = { fromMs: nowMs - 3_600_000, days: CERTIFICATE_DAYS };
-    const pem = await selfSignedCertificate(key, subject, validity);
-    mkdirSync(join(files.certificate, '..'), { recursive: true, mode: 0o700 });
-    writePrivate(files.key, key.privateKeyPem());
-    writeFileSync(files.certificate, pem);
-  }
-  return readFileSync(files.certificate, 'utf8');
+/** The certificate is written last: without it the pair is made anew. */
+async function makeKeyPair(files: KeyFiles, subject: string, nowMs: number): Promise<void> {
+  if (existsSync(files.certificate)) return;
+  const key = SigningKey.generate('P-256');
+  const validity = { fromMs: nowMs - 3_600_000, days: CERTIFICATE_DAYS };
+  const pem = await selfSignedCertificate(key, subject, validity);
+  mkdirSync(dirname(files.certificate), { recursive: true, mode: 0o700 });
+  writePrivate(files.key, key.privateKeyPem());
+  writeFileSync(files.certificate, pem);
 }
 
 function writePrivate(path: string, text: string): void {
@@ -197,8 +201,8 @@ function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedErro
   return new CodedError(
     'NoSandbox',
     `${folder.settingsPath} is not the settings of a sandbox (${why}). If the rest of the ` +
-      'folder is whole, {"version":1,"organisations":N,"members":1,"ports":{}} with the right N ' +
-      'restores it; or choose another --data folder',
+      'folder is whole, {"version":1,"organisations":N,"members":1,"nodes":M,"ports":{}} with ' +
+      'the right N and M restores it; or choose another --data folder',
     { path: folder.settingsPath },
     cause === undefined ? {} : { cause },
   );

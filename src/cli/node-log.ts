@@ -1,11 +1,11 @@
 /**
- * How a sandbox says what happens to it: on standard error, so that standard output holds only
- * what was asked for.
+ * How a node or a sandbox says what happens to it: on standard error, so that standard output holds
+ * only what was asked for.
  */
-import type { NodeLog } from '../../node/node-options.ts';
-import type { CommandIo } from '../command.ts';
+import type { NodeLog } from '../node/node-options.ts';
+import type { CommandIo } from './command.ts';
 
-export function sandboxLog(io: CommandIo): NodeLog {
+export function nodeLog(io: CommandIo): NodeLog {
   return {
     info: (message) => io.progress(`${message} …`),
     warn: (message) => io.err(message),

@@ -1,0 +1,51 @@
+/**
+ * `concordat node …`: one node as a process, and what its operator asks of it.
+ */
+import { CodedError } from '../base/errors.ts';
+import type { Command } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import type { NodeAction } from './node/action.ts';
+import { JOIN, START } from './node/start.ts';
+
+const SETTINGS: NodeAction = {
+  name: 'settings',
+  usage: `Usage: concordat node settings
+
+Prints the reference page of all settings of a node's configuration, in Markdown.`,
+  run: async (args, io) => {
+    if (args.length > 0) throw new CodedError('Usage', `settings takes no ${args[0]}`);
+    const { nodeSettingsPage } = await import('../config/reference-page.ts');
+    io.out(nodeSettingsPage().trimEnd());
+    return EXIT.good;
+  },
+};
+
+const ACTIONS: readonly NodeAction[] = [START, JOIN, SETTINGS];
+
+const USAGE = `Usage: concordat node ACTION [OPTIONS]
+
+  node start --config FILE     run the first node of a new service, or go on with one
+  node join --config FILE      run a node that joins a service, or go on with one
+  node settings                what a configuration file can say
+
+concordat node ACTION --help says what each takes.`;
+
+export const command: Command = {
+  name: 'node',
+  summary: 'run one node of a service, or ask something of it as its operator',
+  usage: USAGE,
+  usageOf: ([name]) => actionOf(name)?.usage ?? USAGE,
+  run: async ([name, ...rest], io) => {
+    const action = actionOf(name);
+    if (action === undefined) {
+      const names = ACTIONS.map((each) => each.name).join(', ');
+      const said = name === undefined ? 'nothing' : JSON.stringify(name);
+      throw new CodedError('Usage', `say what to do: ${names}; not ${said}`);
+    }
+    return await action.run(rest, io);
+  },
+};
+
+function actionOf(name: string | undefined): NodeAction | undefined {
+  return ACTIONS.find((each) => each.name === name);
+}

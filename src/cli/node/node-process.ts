@@ -1,0 +1,199 @@
+/**
+ * One node as a process: its composition root, from a configuration to a line that says it is
+ * ready.
+ */
+import { rmSync, writeFileSync } from 'node:fs';
+import type { Application } from '../../apps/interface.ts';
+import { createLogApplication } from '../../apps/log/application.ts';
+import { createQuorumApplication } from '../../apps/quorum/application.ts';
+import { CodedError } from '../../base/errors.ts';
+import { VERSION } from '../../base/version.ts';
+import { textOfAddress } from '../../config/kinds.ts';
+import type { NodeConfig } from '../../config/node-config.ts';
+import { systemRandom } from '../../crypto/random.ts';
+import { durableDisk } from '../../node/durable-disk.ts';
+import { foldersOf } from '../../node/node-folders.ts';
+import {
+  NODE_DEFAULTS,
+  type NodeDependencies,
+  type NodeLog,
+  type NodeOptions,
+  SIGNATURE_DEFAULTS,
+} from '../../node/node-options.ts';
+import { openOperatorListener } from '../../node/operator.ts';
+import { realClock, realTimers } from '../../node/real-time.ts';
+import type { RunningNode } from '../../node/running-node.ts';
+import { type NewService, startNode } from '../../node/start-node.ts';
+import { whenStopped } from '../command-io.ts';
+import { openIndexInTime } from './index-in-time.ts';
+import type { NodeReadyLine } from './node-ready.ts';
+import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
+
+export interface NodeProcess {
+  readonly ready: NodeReadyLine;
+  stop(): Promise<void>;
+}
+
+export interface NodeProcessDependencies {
+  readonly log: NodeLog;
+  readonly onFatal: (error: unknown) => void;
+  /** Aborted when the node is asked to stop, be it ready or not. */
+  readonly signal: AbortSignal;
+  /** The ledger says that this node has left the service for good. */
+  readonly onRetired: () => void;
+}
+
+/** Starts a node; it listens when this resolves, unless `stopped`: it was stopped meanwhile. */
+export async function startNodeProcess(
+  config: NodeConfig,
+  { log, onFatal, onRetired, signal }: NodeProcessDependencies,
+): Promise<NodeProcess | 'stopped'> {
+  const dependencies: NodeDependencies = {
+    disk: durableDisk,
+    clock: realClock,
+    timers: realTimers,
+    random: systemRandom,
+    log,
+    onFatal,
+    onRetired,
+    openIndex: openIndexInTime,
+  };
+  const started: { stop(): Promise<void> | void }[] = [];
+  const stop = async (): Promise<void> => {
+    for (const each of started.splice(0).reverse()) await each.stop();
+  };
+  try {
+    const creation = creationOf(config);
+    const { node, isNew } = await startNode(nodeOptionsOf(config), dependencies, creation);
+    started.push({ stop: () => node.stop() });
+    const at = config.network.operator_interface.bind_address;
+    // Before the node is ready: one that waits for its operator must be able to say so.
+    const operator = await openOperatorListener(node, at.host, at.port, onFatal);
+    started.push({ stop: () => operator.close() });
+    await Promise.race([node.ready(), whenStopped(signal)]);
+    if (signal.aborted) {
+      await stop();
+      return 'stopped';
+    }
+    if (isNew) await openService(config, creation, node, log);
+    if (config.command.kind === 'start') {
+      writeFileSync(config.command.serviceCertificateFile, node.serviceCertificatePem);
+    }
+    const { host, port } = await node.listen();
+    operator.frontDoorOpened();
+    const peers = config.network.node_to_node_interface;
+    const ready: NodeReadyLine = {
+      ready: true,
+      nodeId: node.nodeId,
+      pid: process.pid,
+      isNew,
+      url: `https://${textOfAddress({ host, port })}`,
+      peer: textOfAddress(peers.published_address ?? peers.bind_address),
+      operator: { url: `http://${textOfAddress(operator.address)}` },
+      folder: config.folder,
+      ledger: foldersOf(config.folder).ledger,
+      service: { certificate: config.command.serviceCertificateFile },
+      organisations: organisationsIn(node.current()),
+    };
+    started.push({ stop: () => removeOutputs(config) });
+    writeOutputs(config, ready, node);
+    return { ready, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+/** What a new service begins with. */
+function creationOf({ command }: NodeConfig): NewService {
+  if (command.kind === 'join') {
+    throw new CodedError(
+      'JoinMissing',
+      'this build starts new services only: no node can join',
+    );
+  }
+  const recoveryThreshold = command.start.service_configuration.recovery_threshold;
+  return { members: readMembers(command.start), recoveryThreshold };
+}
+
+async function openService(
+  { command }: NodeConfig,
+  { members, recoveryThreshold }: NewService,
+  node: RunningNode,
+  log: NodeLog,
+): Promise<void> {
+  if (command.kind === 'join' || command.start.opens === undefined) return;
+  log.info('opening the service');
+  const { users, writeAlso } = readOpening(command.start.opens);
+  await node.openService({ holders: members, threshold: recoveryThreshold, users }, writeAlso);
+}
+
+/** What a node is told, from its configuration. */
+export function nodeOptionsOf(config: NodeConfig): NodeOptions {
+  const { network, ledger_signatures: signatures, command } = config;
+  const rpc = network.rpc_interfaces.primary_rpc_interface;
+  const features = rpc.enabled_operator_features;
+  const peers = network.node_to_node_interface;
+  return {
+    ...NODE_DEFAULTS,
+    folder: config.folder,
+    host: rpc.bind_address.host,
+    port: rpc.bind_address.port,
+    nodeToNode: {
+      ...peers.bind_address,
+      ...(peers.published_address === undefined
+        ? {}
+        : { publishedAddress: textOfAddress(peers.published_address) }),
+    },
+    consensus: {
+      messageTimeoutMs: config.consensus.message_timeout,
+      electionTimeoutMs: config.consensus.election_timeout,
+    },
+    unprovenRestart: config.restart.unproven,
+    durability: config.durability,
+    signatures: {
+      ...SIGNATURE_DEFAULTS,
+      kind: signatures.kind,
+      transactionsMax: signatures.tx_count,
+      delayMs: signatures.delay,
+      serviceSignatureMs: signatures.service_delay,
+      serviceSignatureTransactions: signatures.service_tx_count,
+      ...(command.kind === 'start' ? command.start.cose_signatures : {}),
+    },
+    chunkBytes: config.ledger.chunk_size,
+    snapshotEntries: config.snapshots.tx_count,
+    applications: applicationsOf(config),
+    version: VERSION,
+    frontDoor: {
+      sessionsSoftMax: rpc.max_open_sessions_soft,
+      sessionsHardMax: rpc.max_open_sessions_hard,
+      ...(features === undefined ? {} : { operatorFeatures: features }),
+    },
+  };
+}
+
+function applicationsOf({ applications }: NodeConfig): readonly Application[] {
+  const makers = {
+    log: () => createLogApplication(),
+    quorum: () => createQuorumApplication({ random: systemRandom }),
+  };
+  return (applications ?? (['log', 'quorum'] as const)).map((name) => makers[name]());
+}
+
+function writeOutputs(config: NodeConfig, ready: NodeReadyLine, node: RunningNode): void {
+  const { node_certificate_file, pid_file, rpc_addresses_file, node_to_node_address_file } =
+    config.output_files;
+  const addresses = { primary_rpc_interface: ready.url.replace('https://', '') };
+  const files: readonly (readonly [string | undefined, string])[] = [
+    [node_certificate_file, node.node().selfSignedCertificatePem],
+    [pid_file, `${ready.pid}\n`],
+    [rpc_addresses_file, `${JSON.stringify(addresses)}\n`],
+    [node_to_node_address_file, `${ready.peer}\n`],
+  ];
+  for (const [path, text] of files) if (path !== undefined) writeFileSync(path, text);
+}
+
+/** A process id that is no longer ours would mislead. */
+function removeOutputs({ output_files: { pid_file } }: NodeConfig): void {
+  if (pid_file !== undefined) rmSync(pid_file, { force: true });
+}

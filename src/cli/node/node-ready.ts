@@ -1,0 +1,37 @@
+/**
+ * What a node says when it is ready: one line of JSON that the sandbox and harnesses build on.
+ * Fields are only ever added.
+ */
+import type { ResidentRow } from '../../apps/organisations.ts';
+
+export interface NodeReadyLine {
+  readonly ready: true;
+  readonly nodeId: string;
+  readonly pid: number;
+  /** Whether the folder was empty: the service is new, or the node has just joined it. */
+  readonly isNew: boolean;
+  readonly url: string;
+  /** `host:port` at which other nodes reach it. */
+  readonly peer: string;
+  /** The operator's own listener. */
+  readonly operator: { readonly url: string };
+  readonly folder: string;
+  /** The folder of its chunk files. */
+  readonly ledger: string;
+  readonly service: { readonly certificate: string };
+  readonly organisations: readonly OrganisationLine[];
+}
+
+/** An organisation as the ledger knows it. */
+export interface OrganisationLine {
+  readonly name: string;
+  readonly partyKeys: readonly string[];
+  readonly residents: readonly ResidentRow[];
+}
+
+/** What a joining node says before it is ready, with `--json`: it waits to be trusted. */
+export interface NodePendingLine {
+  readonly pending: true;
+  readonly nodeId: string;
+  readonly pid: number;
+}

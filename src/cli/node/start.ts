@@ -1,0 +1,160 @@
+/**
+ * `concordat node start` and `concordat node join`: a node from its configuration file, until it is
+ * told to stop.
+ */
+import { parseArgs } from 'node:util';
+import { CodedError, isCoded } from '../../base/errors.ts';
+import { type NodeConfig, nodeConfigOf, readNodeConfig } from '../../config/node-config.ts';
+import type { CommandIo } from '../command.ts';
+import { whenStopped } from '../command-io.ts';
+import { EXIT } from '../exit-codes.ts';
+import { nodeLog } from '../node-log.ts';
+import type { NodeAction } from './action.ts';
+import { startNodeProcess } from './node-process.ts';
+import type { NodeReadyLine } from './node-ready.ts';
+import { readMembers, readOpening } from './service-opening.ts';
+
+const OPTIONS = `\
+  --config FILE         the configuration, JSON; - reads it from standard input.
+                        concordat node settings lists what it can say
+  --check               judge the configuration and the files it names, and end
+  --json                one JSON line when ready instead of a table`;
+
+export const START: NodeAction = {
+  name: 'start',
+  usage: `Usage: concordat node start --config FILE [--check] [--json]
+
+Runs the first node of a new service; where its folder holds a ledger, goes on with that. It runs
+until it is told to stop (Ctrl-C, SIGTERM), and ends with whoever started it.
+
+${OPTIONS}`,
+  run: (args, io) => run('start', args, io),
+};
+
+export const JOIN: NodeAction = {
+  name: 'join',
+  usage: `Usage: concordat node join --config FILE [--check] [--json]
+
+Runs a node that joins a service: it asks to be trusted, fetches what it lacks of the ledger, and
+then takes part. Where its folder holds a ledger, it goes on with that. With --json it first
+prints {"pending":true,"nodeId":…} when it waits to be trusted (concordat node trust).
+
+${OPTIONS}`,
+  run: (args, io) => run('join', args, io),
+};
+
+async function run(
+  kind: NodeConfig['command']['kind'],
+  args: readonly string[],
+  io: CommandIo,
+): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      config: { type: 'string' },
+      check: { type: 'boolean' },
+      json: { type: 'boolean' },
+    },
+  });
+  if (values.config === undefined) {
+    throw new CodedError('Usage', '--config FILE says what the node is; it is missing');
+  }
+  const json = values.json === true;
+  if (values.check === true) return await check(kind, values.config, json, io);
+  const config = await configFrom(values.config);
+  mustBe(kind, config, values.config);
+  return await runNode(config, json, io);
+}
+
+async function runNode(config: NodeConfig, json: boolean, io: CommandIo): Promise<number> {
+  const retired = new AbortController();
+  const signal = AbortSignal.any([io.signal, retired.signal]);
+  const node = await startNodeProcess(config, {
+    log: nodeLog(io),
+    signal,
+    onFatal: (error) => {
+      // What is in memory can no longer be trusted to match the disk: end at once.
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      io.err(`fatal: ${text}`);
+      process.exit(EXIT.unable);
+    },
+    onRetired: () => {
+      io.err('this node has left the service for good: it stops, and will not start again');
+      retired.abort();
+    },
+  });
+  if (node === 'stopped') return EXIT.good;
+  io.out(json ? JSON.stringify(node.ready) : readyTable(node.ready));
+  await whenStopped(signal);
+  io.progress('stopping …');
+  await node.stop();
+  if (!json) io.err('stopped; everything acknowledged is in the ledger');
+  return EXIT.good;
+}
+
+async function check(
+  kind: NodeConfig['command']['kind'],
+  file: string,
+  json: boolean,
+  io: CommandIo,
+): Promise<number> {
+  try {
+    const config = await configFrom(file);
+    mustBe(kind, config, file);
+    if (config.command.kind === 'start') {
+      const { start } = config.command;
+      readMembers(start);
+      if (start.opens !== undefined) readOpening(start.opens);
+    }
+  } catch (error) {
+    const isMissing = error instanceof Error && 'syscall' in error;
+    if (!isCoded(error) && !isMissing) throw error;
+    const faults = isCoded(error, 'BadConfiguration') ? error.fields.faults : [error.message];
+    if (json) io.out(JSON.stringify({ ok: false, faults }));
+    else io.err(error.message);
+    return EXIT.bad;
+  }
+  io.out(json ? JSON.stringify({ ok: true }) : `${file} is good`);
+  return EXIT.good;
+}
+
+async function configFrom(file: string): Promise<NodeConfig> {
+  if (file !== '-') return readNodeConfig(file);
+  let text = '';
+  for await (const piece of process.stdin.setEncoding('utf8')) text += piece;
+  let given: unknown;
+  try {
+    given = JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new CodedError('BadConfiguration', 'standard input holds no JSON', {}, { cause });
+  }
+  return nodeConfigOf(given, `${process.cwd()}/standard input`);
+}
+
+function mustBe(
+  kind: NodeConfig['command']['kind'],
+  { command }: NodeConfig,
+  file: string,
+): void {
+  if (command.kind === kind) return;
+  throw new CodedError(
+    'BadConfiguration',
+    `${file}: its command.type is for concordat node ${command.kind}, not ${kind}`,
+    { faults: [`command.type is for concordat node ${command.kind}`] },
+  );
+}
+
+function readyTable(ready: NodeReadyLine): string {
+  const rows: readonly (readonly [string, string])[] = [
+    ['node', ready.nodeId],
+    ['clients', ready.url],
+    ['nodes', ready.peer],
+    ['operator', ready.operator.url],
+    ['ledger', ready.ledger],
+    ['service certificate', ready.service.certificate],
+  ];
+  const lines = rows.map(([label, value]) => `  ${label.padEnd(19)}  ${value}`);
+  return ['The node is ready. INSECURE: virtual mode.', ...lines].join('\n');
+}

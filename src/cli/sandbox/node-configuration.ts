@@ -1,0 +1,74 @@
+/**
+ * What a sandbox tells each of its nodes: a configuration as `config/node-schema.ts` has it.
+ */
+
+import { LOOPBACK } from './ports.ts';
+import type { ResidentsByOrganisation } from './residents.ts';
+import type { SandboxFolder } from './sandbox-folder.ts';
+
+export interface SandboxPlan {
+  readonly folder: SandboxFolder;
+  readonly durability: 'fsync' | 'os';
+  readonly organisations: number;
+  readonly members: number;
+  readonly partyKeysFile?: string;
+  readonly residents?: ResidentsByOrganisation;
+  readonly portOf: (name: string) => number;
+}
+
+/** Names of a node's ports. */
+export function portNames(number: number): { rpc: string; peer: string; operator: string } {
+  return { rpc: `node${number}`, peer: `peer${number}`, operator: `operator${number}` };
+}
+
+/** The configuration of a node by its number: the first starts the service, the others join. */
+export function nodeConfiguration(plan: SandboxPlan, number: number): unknown {
+  const { folder, durability, portOf } = plan;
+  const names = portNames(number);
+  const at = (name: string): { bind_address: string } => ({
+    bind_address: `${LOOPBACK}:${portOf(name)}`,
+  });
+  return {
+    folder: folder.node(number),
+    durability,
+    network: {
+      node_to_node_interface: at(names.peer),
+      rpc_interfaces: { primary_rpc_interface: at(names.rpc) },
+      operator_interface: at(names.operator),
+    },
+    command: {
+      service_certificate_file: folder.serviceCertificate,
+      ...(number === 1
+        ? { type: 'Start', start: startSettings(plan) }
+        : {
+            type: 'Join',
+            join: {
+              target_rpc_address: `${LOOPBACK}:${portOf('node1')}`,
+              retry_timeout: '100ms',
+            },
+          }),
+    },
+    restart: { unproven: 'allow' },
+  };
+}
+
+function startSettings(plan: SandboxPlan): unknown {
+  const { folder, partyKeysFile, residents } = plan;
+  const numbers = (count: number): readonly number[] =>
+    Array.from({ length: count }, (_, index) => index + 1);
+  return {
+    members: numbers(plan.members).map((number) => ({
+      certificate_file: folder.member(number).certificate,
+      encryption_public_key_file: folder.member(number).encryptionPublicKey,
+    })),
+    opens: {
+      organisations: numbers(plan.organisations).map((number) => ({
+        name: `Organisation ${number}`,
+        certificate_file: folder.organisation(number).certificate,
+        residents: residents?.get(number) ?? [],
+      })),
+      multiple_private_states: residents !== undefined,
+      ...(partyKeysFile === undefined ? {} : { party_keys_file: partyKeysFile }),
+    },
+  };
+}
