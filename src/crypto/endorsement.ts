@@ -8,8 +8,9 @@
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { CodedError, messageOf } from '../base/errors.ts';
-import { endorsedCertificate, type Validity } from './certificates.ts';
-import type { SigningKey } from './keys.ts';
+import type { Validity } from './certificates.ts';
+import type { CertificateMaker, Issuer } from './key-source.ts';
+import { bytesOfPem } from './pem.ts';
 import { certificateOfPem } from './x509.ts';
 
 export interface CertificateRequest {
@@ -21,16 +22,14 @@ export interface CertificateRequest {
 }
 
 const OID_ALTERNATIVE_NAMES = '2.5.29.17';
-const PEM =
-  /^\s*-----BEGIN CERTIFICATE REQUEST-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE REQUEST-----[\s\0]*$/;
-
 /** Reads a request in PEM; throws `BadCertificateRequest`. */
 export function readCertificateRequest(pem: string): CertificateRequest {
-  if (!PEM.test(pem)) throw bad('the text is not one request in PEM');
+  const der = bytesOfPem('CERTIFICATE REQUEST', pem);
+  if (der === undefined) throw bad('the text is not one request in PEM');
   let request: x509.Pkcs10CertificateRequest;
   let names: readonly x509.GeneralName[];
   try {
-    request = new x509.Pkcs10CertificateRequest(pem);
+    request = new x509.Pkcs10CertificateRequest(Buffer.from(der));
     const extension = request.getExtension(OID_ALTERNATIVE_NAMES);
     const isIt = extension instanceof x509.SubjectAlternativeNameExtension;
     names = isIt ? extension.names.items : [];
@@ -48,12 +47,13 @@ export function readCertificateRequest(pem: string): CertificateRequest {
 
 /** Makes the certificate that a request asks for. */
 export async function endorseRequest(
+  keys: Pick<CertificateMaker, 'endorsedCertificate'>,
   requestPem: string,
   validity: Validity,
-  issuer: { readonly key: SigningKey; readonly certificatePem: string },
+  issuer: Issuer,
 ): Promise<string> {
   const { publicKeyDer, subject, hosts } = readCertificateRequest(requestPem);
-  return await endorsedCertificate(publicKeyDer, subject, hosts, validity, issuer);
+  return await keys.endorsedCertificate(publicKeyDer, subject, hosts, validity, issuer);
 }
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -128,9 +128,29 @@ export class UnwrappingKey {
   }
 }
 
-/** Encrypts a secret to the owner of an RSA public key (PEM). */
+/** RSA keys of fewer bits are not accepted (governance.md §1). */
+const RSA_BITS_MIN = 2048;
+
+/** Encrypts a secret to the owner of an RSA public key (PEM); throws `UnsuitableKey`. */
 export function wrapTo(publicKeyPem: string, secret: Uint8Array): Uint8Array {
-  return publicEncrypt({ key: createPublicKey(publicKeyPem), ...OAEP }, secret);
+  const key = publicKeyOf(publicKeyPem);
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (key.asymmetricKeyType !== 'rsa' || bits < RSA_BITS_MIN) {
+    const what = bits === 0 ? `a key of type ${key.asymmetricKeyType}` : `one of ${bits} bits`;
+    throw new CodedError(
+      'UnsuitableKey',
+      `secrets are encrypted to RSA keys of at least ${RSA_BITS_MIN} bits, not to ${what}`,
+    );
+  }
+  return publicEncrypt({ key, ...OAEP }, secret);
+}
+
+function publicKeyOf(pem: string): KeyObject {
+  try {
+    return createPublicKey(pem);
+  } catch (cause) {
+    throw new CodedError('UnsuitableKey', 'the text is no public key in PEM', {}, { cause });
+  }
 }
 
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' } as const;

@@ -47,8 +47,12 @@ export function mustBeRemovable(committed: ReadView, nodeId: string): void {
   });
 }
 
-/** Deletes the rows of a node that `mustBeRemovable` let pass, and keeps in mind that it was. */
+/**
+ * Deletes the rows of a node that `mustBeRemovable` let pass, and keeps in mind that it was. Throws
+ * the same when another request was quicker: a row is removed only if it is there.
+ */
 export function deleteRetiredNode(tx: Transaction, nodeId: string): void {
+  mustBeRemovable(tx, nodeId);
   const key = nodeKey(nodeId);
   tx.table(NODE_INFO).remove(key);
   tx.table(NODE_CERTIFICATES).remove(key);

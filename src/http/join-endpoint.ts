@@ -14,27 +14,15 @@ import {
   type Endpoint,
   type Step,
 } from '../apps/interface.ts';
-import type { Evidence, EvidenceClaims } from '../attestation/evidence.ts';
-import { base64Of, equalBytes } from '../base/bytes.ts';
+import type { EvidenceClaims } from '../attestation/evidence.ts';
+import { equalBytes } from '../base/bytes.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
-import type { Seqno } from '../base/ids.ts';
 import { JOIN_BODY_BYTES_MAX } from '../base/limits.ts';
-import {
-  certificatePublicKeyDer,
-  publicKeyPemOf,
-  type Validity,
-} from '../crypto/certificates.ts';
+import { certificatePublicKeyDer, publicKeyPemOf } from '../crypto/certificates.ts';
 import { readCertificateRequest, validityOfCertificate } from '../crypto/endorsement.ts';
 import { sha256Hex } from '../crypto/hash.ts';
 import { type JoinVerdict, judgeJoin, unverifiable } from '../governance/join-policy.ts';
-import {
-  addressOf,
-  type NodeInfoRow,
-  nodeInfo,
-  nodeKey,
-  nodesThatAre,
-  serviceInfo,
-} from '../governance/nodes.ts';
+import { addressOf, type NodeInfoRow, nodeInfo, serviceInfo } from '../governance/nodes.ts';
 import {
   isFormerNode,
   type JoiningNode,
@@ -42,29 +30,15 @@ import {
   writePendingNode,
   writeTrustedNode,
 } from '../governance/nodes-joining.ts';
-import { NODE_CERTIFICATES, type ServiceStatus } from '../governance/tables.ts';
+import type { ServiceStatus } from '../governance/tables.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
-import type { DatedSecret } from '../ledger/secret-history.ts';
+import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import { errorAnswer, jsonAnswer, renderCcfError, requestErrorOf } from './answers.ts';
 import type { Backend } from './backend.ts';
+import { type JoinDesk, networkInfo } from './join-desk.ts';
 import { parseJoinRequest } from './join-request.ts';
-import type { JoinAnswerBody, JoinRequestBody, NetworkInfo } from './join-wire.ts';
+import type { JoinAnswerBody, JoinRequestBody } from './join-wire.ts';
 import { urlOf } from './node-addresses.ts';
-
-/** What joining needs of the node behind it. */
-export interface JoinDesk {
-  /** Seqno of the snapshot that this node began from; 0 when it has the ledger from its start. */
-  readonly startupSeqno: Seqno;
-  /** Every ledger secret in force so far, oldest first. */
-  secrets(): readonly DatedSecret[];
-  /** The service's private key: PKCS #8, PEM. */
-  serviceKeyPem(): string;
-  readonly coseSignatures: { readonly issuer: string; readonly subject: string };
-  /** Checks what evidence proves by itself; rejects with `BadEvidence`. */
-  readEvidence(evidence: Evidence): Promise<EvidenceClaims>;
-  /** Makes the certificate that a request (PKCS #10, PEM) asks for. */
-  endorse(requestPem: string, validity: Validity): Promise<string>;
-}
 
 /** What `POST /node/join` asks of the service. */
 export type JoinBackend = Pick<Backend, 'node' | 'isPrimary'>;
@@ -233,7 +207,16 @@ class Application {
     }
     const node = this.#joiningNode('');
     const other = nodeInTheWay(view, node);
-    return other === undefined ? undefined : addressTaken(node, other.nodeId);
+    if (other !== undefined) return addressTaken(node, other.nodeId);
+    try {
+      // Secrets will be encrypted to it for as long as the node lives: it must work.
+      this.#desk.wrapTo(node.encryptionPublicKeyPem, NO_SECRET);
+    } catch (thrown) {
+      if (!isCoded(thrown)) throw thrown;
+      const message = `At #/public_encryption_key: ${thrown.message}.`;
+      return errorAnswer(400, 'InvalidInput', message);
+    }
+    return undefined;
   }
 
   #trustsAtOnce(view: ReadView): boolean {
@@ -267,36 +250,7 @@ class Application {
   }
 }
 
-function networkInfo(view: ReadView, desk: JoinDesk, nodeId: string): NetworkInfo {
-  const service = serviceInfo(view);
-  const certificate = view.table(NODE_CERTIFICATES).get(nodeKey(nodeId));
-  return {
-    public_only: false,
-    last_recovered_signed_idx: 0,
-    ledger_secrets: Object.fromEntries(
-      desk
-        .secrets()
-        .map(({ from, view: made, bytes }) => [
-          String(from),
-          { raw_key: base64Of(bytes), concordat_view: made },
-        ]),
-    ),
-    identity: { cert: service?.cert ?? '', priv_key: desk.serviceKeyPem() },
-    service_status: service?.status ?? '',
-    ...(certificate === undefined
-      ? {}
-      : { endorsed_certificate: Buffer.from(certificate).toString() }),
-    cose_signatures_config: desk.coseSignatures,
-    concordat_nodes: nodesThatAre(view, 'Trusted').map(({ nodeId: id, info }) => {
-      const first = Object.values(info.rpc_interfaces)[0];
-      return {
-        node_id: id,
-        address: addressOf(info.node_to_node_interface),
-        ...(first === undefined ? {} : { service_address: addressOf(first) }),
-      };
-    }),
-  };
-}
+const NO_SECRET = new Uint8Array(LEDGER_SECRET_BYTES);
 
 /** Runs checks that may throw what has an HTTP status of its own. */
 function spoken(check: () => Step): Step {

@@ -6,7 +6,7 @@ import type { Evidence } from '../attestation/evidence.ts';
 import { bytesOfBase64, bytesOfHex, textOf } from '../base/bytes.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
 import { NODE_INTERFACES_MAX } from '../base/limits.ts';
-import { readPublicKey } from '../crypto/public-key.ts';
+import { bytesOfPem } from '../crypto/pem.ts';
 import type { NetInterface } from '../governance/nodes.ts';
 import type { NodeNetwork } from '../governance/nodes-joining.ts';
 import type { JoinRequestBody } from './join-wire.ts';
@@ -117,23 +117,11 @@ function base64At(value: unknown, at: string): string {
   throw invalid(at, `${shown(value)} is not base64`);
 }
 
-const PUBLIC_KEY =
-  /^\s*-----BEGIN PUBLIC KEY-----([A-Za-z0-9+/=\s]+)-----END PUBLIC KEY-----[\s\0]*$/;
-
-/** Secrets will be encrypted to it for as long as the node lives: it must work. */
+/** Whether it can be used shows when something is encrypted to it. */
 function encryptionKey(value: unknown): string {
-  const at = '#/public_encryption_key';
-  const text = typeof value === 'string' ? value : '';
-  const der = bytesOfBase64(PUBLIC_KEY.exec(text)?.[1]?.replace(/\s/g, '') ?? '*');
-  if (der === undefined) throw invalid(at, `${shown(value)} is not a public key in PEM`);
-  let kind: string;
-  try {
-    ({ kind } = readPublicKey(der));
-  } catch (cause) {
-    throw invalid(at, messageOf(cause), cause);
-  }
-  if (kind !== 'rsa') throw invalid(at, 'secrets are encrypted to RSA keys');
-  return text;
+  const isPem = typeof value === 'string' && bytesOfPem('PUBLIC KEY', value) !== undefined;
+  if (isPem) return value;
+  throw invalid('#/public_encryption_key', `${shown(value)} is not a public key in PEM`);
 }
 
 function startupSeqno(value: unknown): number | null {

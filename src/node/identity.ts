@@ -11,10 +11,10 @@ import {
 } from '../crypto/key-source.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 
-const NODE_KEY = 'node-key';
-const SERVICE_KEY = 'service-key';
-const ENCRYPTION_KEY = 'node-encryption-key';
-const INDEX_KEY = 'index-key';
+export const NODE_KEY = 'node-key';
+export const SERVICE_KEY = 'service-key';
+export const ENCRYPTION_KEY = 'node-encryption-key';
+export const INDEX_KEY = 'index-key';
 
 export interface Identity {
   /** P-256: it signs the rounds and is the node's TLS key; its fingerprint is the node's id. */

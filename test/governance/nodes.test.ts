@@ -155,6 +155,9 @@ test('a trusted node retires, is marked, and only then may go; it never comes ba
   expect(thrownBy(() => mustBeRemovable(service.store.committedView, id))).toBe(
     'ResourceNotFound',
   );
+  expect(thrownBy(() => service.run((tx) => deleteRetiredNode(tx, id)))).toBe(
+    'ResourceNotFound',
+  );
   // A new leader may mark it once more: there is nothing left to mark.
   expect(service.run((tx) => markRetiredCommitted(tx, [id]))).toBe(0);
 });

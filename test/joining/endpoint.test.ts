@@ -6,7 +6,7 @@ import { base64Of, utf8 } from '../../src/base/bytes.ts';
 import { certificatePublicKeyDer } from '../../src/crypto/certificates.ts';
 import { removeNode, transitionNodeToTrusted } from '../../src/governance/nodes-actions.ts';
 import { writePendingNode, writeTrustedNode } from '../../src/governance/nodes-joining.ts';
-import { deleteRetiredNode } from '../../src/governance/nodes-retirement.ts';
+import { deleteRetiredNode, markRetiredCommitted } from '../../src/governance/nodes-retirement.ts';
 import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../../src/governance/tables.ts';
 import type { JoinRequestBody } from '../../src/http/join-wire.ts';
 import { type Joiner, newJoiner } from '../governance/small-service.ts';
@@ -246,6 +246,7 @@ test('an identity that was removed for good is not taken in again', async () => 
   const { nodeId } = joiner.node;
   service.run((tx) => writeTrustedNode(tx, joiner.node, undefined));
   service.run((tx) => removeNode(tx, nodeId));
+  service.run((tx) => markRetiredCommitted(tx, [nodeId]));
   service.run((tx) => deleteRetiredNode(tx, nodeId));
   const response = await post(bodyOf(joiner), joiner.certificatePem);
   expect([response.status, errorOf(response).code]).toEqual([400, 'InvalidNodeState']);

@@ -6,10 +6,12 @@ import { seqnoOf, viewOf } from '../../src/base/ids.ts';
 import { certificateIdOf } from '../../src/crypto/certificates.ts';
 import { endorseRequest } from '../../src/crypto/endorsement.ts';
 import { sha256Text } from '../../src/crypto/hash.ts';
+import { systemKeys } from '../../src/crypto/key-source.ts';
 import { readEvidence } from '../../src/governance/join-policy.ts';
 import { writeTrustedNode } from '../../src/governance/nodes-joining.ts';
 import type { NodeFacts } from '../../src/http/backend.ts';
-import { type JoinBackend, type JoinDesk, joinEndpoint } from '../../src/http/join-endpoint.ts';
+import type { JoinDesk } from '../../src/http/join-desk.ts';
+import { type JoinBackend, joinEndpoint } from '../../src/http/join-endpoint.ts';
 import type { JoinAnswerBody, JoinRequestBody } from '../../src/http/join-wire.ts';
 import type { Transaction } from '../../src/kv/tables.ts';
 import { type Joiner, newJoiner, SmallService } from '../governance/small-service.ts';
@@ -59,14 +61,15 @@ export async function deskRig(status = 'Open'): Promise<DeskRig> {
       return seqnoOf(turns.startupSeqno);
     },
     secrets: () => SECRETS,
-    serviceKeyPem: () => service.serviceKey.privateKeyPem(),
+    serviceKey: () => service.serviceKey.pkcs8(),
+    wrapTo: systemKeys.wrapTo,
     coseSignatures: { issuer: 'us', subject: 'ledger' },
     readEvidence: async (evidence) => {
       const claims = await readEvidence(evidence);
       turns.meanwhile();
       return claims;
     },
-    endorse: (requestPem, validity) => endorseRequest(requestPem, validity, issuer),
+    endorse: (requestPem, validity) => endorseRequest(systemKeys, requestPem, validity, issuer),
   };
   const facts = (): NodeFacts => ({
     nodeId: own.node.nodeId,
