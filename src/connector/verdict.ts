@@ -26,10 +26,15 @@ export type Verdict =
   /** The node says that something this client was shown is not in the ledger. */
   | { readonly kind: 'lost' };
 
-/** With these the request was certainly not carried out. */
+/**
+ * With these the request was certainly not carried out. A node that stops says so of what it has
+ * begun as well, so that is not among them.
+ */
 const NOT_DONE: ReadonlySet<string> = new Set([
+  'BackupNotFound',
   'FrontendNotOpen',
-  'NodeStopping',
+  'NotPrimary',
+  'PrimaryNotFound',
   'SessionCapExhausted',
   'TooManyPendingRequests',
   'TooManyPendingTransactions',

@@ -171,7 +171,7 @@ describe('a read', () => {
 describe('a write', () => {
   test('is held while there is no primary, and asked of all until there is one', async () => {
     nodes.onSent = (sent) => {
-      if (sent.atMs < 2_000) sent.answer(503, { 'x-concordat-error': 'PrimaryUnknown' });
+      if (sent.atMs < 2_000) sent.answer(503, { 'x-concordat-error': 'NotPrimary' });
       else sent.answer(201);
     };
     send('write');

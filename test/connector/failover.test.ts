@@ -131,7 +131,7 @@ describe('writes', () => {
     let electing = true;
     for (const [index, node] of network.nodes.entries()) {
       node.answerWith((seen, reply) => {
-        if (electing) reply.head(503, { 'x-concordat-error': 'PrimaryUnknown' }).end();
+        if (electing) reply.head(503, { 'x-concordat-error': 'NotPrimary' }).end();
         else serving(index)(seen, reply);
       });
     }

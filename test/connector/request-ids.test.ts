@@ -110,7 +110,7 @@ describe('the id of a write', () => {
       executed.set(id, (executed.get(id) ?? 0) + 1);
       times += 1;
       if (times % 3 === 1) sent.cut();
-      else if (times % 3 === 2) sent.answer(503, { 'x-concordat-error': 'PrimaryUnknown' });
+      else if (times % 3 === 2) sent.answer(503, { 'x-concordat-error': 'NotPrimary' });
       else sent.answer(201);
     };
     for (let one = 0; one < 50; one += 1) {

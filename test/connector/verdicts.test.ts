@@ -28,7 +28,12 @@ describe('a verdict', () => {
     ["an application's 503 for now", answer(503, { 'retry-after': '1' }), again(false, false)],
     ['too much to do', answer(503, coded('TooManyPendingTransactions')), again(false, false)],
     ['not open yet', answer(503, coded('FrontendNotOpen')), again(false, true)],
-    ['stopping', answer(503, coded('NodeStopping')), again(false, true)],
+    ['no primary', answer(503, coded('NotPrimary')), again(false, true)],
+    [
+      'stopping, perhaps after it was done',
+      answer(503, coded('NodeStopping')),
+      again(true, true),
+    ],
     ['perhaps done', answer(503, coded('TransactionPendingOrUnknown')), again(true, true)],
     ['a code that is new', answer(503, coded('SomethingElse')), again(true, true)],
     ['a forwarded request without answer', answer(504), again(true, true)],
