@@ -4,6 +4,7 @@
  */
 import { type AppRequest, type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import { bytesOfBase64, hexOf, textOf, utf8 } from '../base/bytes.ts';
+import { deleteRetiredNode, mustBeRemovable } from '../governance/nodes-retirement.ts';
 import type { ReadView } from '../kv/tables.ts';
 import { errorAnswer, jsonAnswer } from './answers.ts';
 import type { Backend } from './backend.ts';
@@ -63,14 +64,50 @@ export function nodeListEndpoints(backend: Backend): readonly Endpoint[] {
     reading('/network/nodes/{node_id}', 'One node', {}, ({ params }, view) =>
       one(view, params.node_id),
     ),
-    reading('/network/removable_nodes', 'Nodes that can be shut down', {}, (_request, view) => {
+    deletion(),
+    removable(backend),
+    ...evidenceEndpoints(backend),
+  ];
+}
+
+/** The row of a node goes when its retirement, and the mark of that, are committed. */
+function deletion(): Endpoint {
+  return {
+    ...reading('/network/nodes/{node_id}', 'Deletes a retired node', {}, () => DELETED),
+    verb: 'DELETE',
+    effect: 'write',
+    reads: 'committed',
+    governs: true,
+    handle: ({ params }, committed) => {
+      const nodeId = params.node_id ?? '';
+      mustBeRemovable(committed, nodeId);
+      return {
+        kind: 'write',
+        apply: (tx) => {
+          deleteRetiredNode(tx, nodeId);
+          return DELETED;
+        },
+      };
+    },
+  };
+}
+
+const DELETED = jsonAnswer(true);
+
+function removable(backend: Backend): Endpoint {
+  const list = reading(
+    '/network/removable_nodes',
+    'Nodes that can be shut down',
+    {},
+    (_request, view) => {
       const rows = nodeRows(view).filter(
         ({ info }) => info.status === 'Retired' && info.retired_committed === true,
       );
       return jsonAnswer({ nodes: rows.map((row) => nodeInfo(row, backend.node().primaryId)) });
-    }),
-    ...evidenceEndpoints(backend),
-  ];
+    },
+  );
+  // One whose mark is not committed yet may still be needed to commit it.
+  return { ...list, reads: 'committed' };
 }
 
 const LIST_PARAMETERS = {

@@ -2,7 +2,9 @@
 // nothing: as a backup, while it stops, for wrong input, and that virtual evidence says INSECURE.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { textOf, utf8 } from '../../src/base/bytes.ts';
 import { seqnoOf } from '../../src/base/ids.ts';
+import { jsonRow, NODE_INFO } from '../../src/governance/tables.ts';
 import { askOnce, codeOf, jsonOf, type Reply } from './client.ts';
 import { type House, openHouse, openPair, type Pair } from './house.ts';
 
@@ -85,6 +87,38 @@ describe('a service of two', () => {
       308,
       'https://127.0.0.1:8000/node/primary',
     ]);
+  });
+
+  describe('of which one is retired', () => {
+    const mark = (more: object): void => {
+      pair.primary.service.write((tx) => {
+        const table = tx.table(NODE_INFO);
+        const key = utf8(pair.backup.service.nodeId);
+        const row: object = JSON.parse(textOf(table.get(key) ?? new Uint8Array()));
+        table.put(key, jsonRow({ ...row, ...more }));
+      });
+    };
+    const remove = (house: House, nodeId = pair.backup.service.nodeId): Promise<Reply> =>
+      askOnce(house, undefined, 'DELETE', `/node/network/nodes/${nodeId}`);
+
+    test('keeps its row until that is committed for good', async () => {
+      const early = await remove(pair.primary);
+      expect([early.status, codeOf(early)]).toEqual([400, 'NodeNotRetiredCommitted']);
+      mark({ status: 'Retired' });
+      expect((await remove(pair.primary)).status).toBe(400);
+      const unknown = await remove(pair.primary, 'ab'.repeat(32));
+      expect([unknown.status, codeOf(unknown)]).toEqual([404, 'ResourceNotFound']);
+    });
+
+    test('is removable, and is deleted, whichever node is asked', async () => {
+      mark({ status: 'Retired', retired_committed: true });
+      const path = '/node/network/removable_nodes';
+      const list = await askOnce(pair.primary, undefined, 'GET', path);
+      expect(jsonOf(list)).toMatchObject({ nodes: [{ node_id: pair.backup.service.nodeId }] });
+      const reply = await remove(pair.backup);
+      expect([reply.status, jsonOf(reply)]).toEqual([200, true]);
+      expect((await remove(pair.primary)).status).toBe(404);
+    });
   });
 
   test('shows its configuration, and on the primary what others acknowledged', async () => {

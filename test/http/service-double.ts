@@ -131,7 +131,6 @@ export class ServiceDouble implements Backend {
     if (this.failure !== undefined) throw this.failure;
     if (options.linearizable) this.catchUp();
     if (options.minTxId !== undefined) this.#reach(options.minTxId);
-    if (endpoint.effect === 'write' && !this.isPrimary()) throw notHere('this is a backup');
     const view = endpoint.reads === 'committed' ? this.#store.committedView : this.current();
     return this.#walk(endpoint, endpoint.handle(request, view));
   }
@@ -159,6 +158,7 @@ export class ServiceDouble implements Backend {
   }
 
   #write(endpoint: Endpoint, apply: (tx: StoreTransaction) => AppResponse): RunResult {
+    if (!this.isPrimary()) throw notHere('this is a backup');
     const scope = endpoint.governs ? 'service' : 'application';
     const tx = new StoreTransaction(this.#store, scope);
     const response = apply(tx);
