@@ -35,6 +35,8 @@ export interface SnapshotSource {
   readonly archivedTables: readonly string[];
   /** The ledger secret in force at a seqno, if it is known. */
   readonly secretAt: (seqno: Seqno) => LedgerSecret | undefined;
+  /** An empty store to fill; a new one when absent. */
+  readonly store?: Store;
 }
 
 export interface LoadedSnapshot {
@@ -55,7 +57,7 @@ export interface LoadedSnapshot {
  * it, `SecretMissing` or `SealBroken` when its private part cannot be opened.
  */
 export async function loadSnapshot(
-  { bytes, archivedTables, secretAt }: SnapshotSource,
+  { bytes, archivedTables, secretAt, store }: SnapshotSource,
   trust: SnapshotTrust,
 ): Promise<LoadedSnapshot> {
   const entry = parseEntry(bytes);
@@ -79,7 +81,7 @@ export async function loadSnapshot(
     return {
       seqno,
       evidence,
-      ...stateIn(entry, privatePart, new Store(archivedTables), seqno),
+      ...stateIn(entry, privatePart, store ?? new Store(archivedTables), seqno),
     };
   } catch (thrown) {
     if (!(thrown instanceof CodedError) || thrown.code === 'BadSnapshot') throw thrown;

@@ -41,8 +41,11 @@ export interface ReplayRequest {
   /** State to start from, once the ledger has been shown to lead to it. */
   readonly checkpoint?: {
     readonly seqno: Seqno;
-    readonly root: string;
-    readonly load: (store: Store) => Promise<boolean>;
+    /**
+     * Fills the store, if its state is the one at `root` (hexadecimal, over all leaves up to and with
+     * that of `seqno`); false if it is not, or cannot be had.
+     */
+    readonly load: (store: Store, root: string) => Promise<boolean>;
   };
   readonly onProgress?: (entries: number, bytes: number) => void;
 }
@@ -395,11 +398,9 @@ class Replay {
       if (seqno > checkpoint.seqno) throw new CheckpointMismatch();
       return;
     }
-    const signed = this.#lastSigned?.seqno === seqno;
-    if (!signed || hexOf(this.#state.tree.root()) !== checkpoint.root) {
-      throw new CheckpointMismatch();
-    }
-    if (!(await checkpoint.load(this.#state.store))) throw new CheckpointMismatch();
+    if (this.#lastSigned?.seqno !== seqno) throw new CheckpointMismatch();
+    const root = hexOf(this.#state.tree.root());
+    if (!(await checkpoint.load(this.#state.store, root))) throw new CheckpointMismatch();
     invariant(
       this.#state.store.committed === seqno,
       `the checkpoint met at ${place.offset} is loaded`,

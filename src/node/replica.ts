@@ -279,11 +279,15 @@ export class Replica {
       .catch((error: unknown) => this.#fail(error));
   }
 
+  /** Whether this node still leads in `view`. */
+  leadsIn(view: View): boolean {
+    const { role, view: present } = this.#consensus;
+    return this.#failure === undefined && role === 'leader' && present === view;
+  }
+
   /** Unless the view was over before it could begin. */
   #beginView(view: View, writes: readonly MapWrites[] | undefined): void {
-    const { role } = this.#consensus;
-    if (this.#failure !== undefined || this.#consensus.view !== view || role !== 'leader')
-      return;
+    if (!this.leadsIn(view)) return;
     invariant(this.#pipeline === undefined, 'one view is written at a time');
     this.#pipeline = this.#deps.duties.newPipeline(view, {
       replicate: (entries) => this.#replication.replicate(entries),

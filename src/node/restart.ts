@@ -4,9 +4,9 @@
  * say, and consensus asks them. A joiner's first start is the same, from what it was given.
  */
 import { invariant } from '../base/assert.ts';
-import { utf8 } from '../base/bytes.ts';
-import type { LocalIndex } from '../base/environment.ts';
-import { CodedError } from '../base/errors.ts';
+import { bufferOf, hexOf, utf8 } from '../base/bytes.ts';
+import type { Disk, LocalIndex } from '../base/environment.ts';
+import { CodedError, isCoded } from '../base/errors.ts';
 import { seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
 import type { LedgerPoint, VoteRecord } from '../consensus/outputs.ts';
 import { higher, NOWHERE } from '../consensus/positions.ts';
@@ -15,7 +15,9 @@ import { decodeSign1, signatureStructure } from '../crypto/cose.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { NODE_CERTIFICATES, SERVICE_INFO, type ServiceInfoRow } from '../governance/tables.ts';
 import { ChunkStore } from '../ledger/chunk-store.ts';
-import { loadCheckpoint, readHead } from './checkpoint.ts';
+import { ledgerSecretOf } from '../ledger/secret.ts';
+import { loadSnapshot, type SnapshotTrust } from '../ledger/snapshot-loading.ts';
+import { type CheckpointHead, loadCheckpoint, readHead } from './checkpoint.ts';
 import { type Identity, loadIdentity } from './identity.ts';
 import { scanLedger } from './ledger-scan.ts';
 import type { LedgerState } from './ledger-state.ts';
@@ -27,12 +29,13 @@ import {
   needsRenewal,
 } from './node-certificates.ts';
 import type { NodeFolders } from './node-folders.ts';
-import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import type { NodeDependencies, NodeLog, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
-import { type Replayed, replay } from './replay.ts';
+import { type Replayed, type ReplayRequest, replay } from './replay.ts';
 import { VoteRecordFile } from './replication/vote-record.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 import { SecretPool } from './secret-pool.ts';
+import { SnapshotFolder } from './snapshot-folder.ts';
 import { cutTail, nameClosedChunks } from './tail-cut.ts';
 import { singletonRow } from './unproven-restart.ts';
 
@@ -53,11 +56,32 @@ export async function reopenLedger(
   const { fingerprint } = identity.nodeKey;
   const secrets = await sealed.ledgerSecrets();
   const pool = new SecretPool(secrets, fingerprint, identity.encryptionKey);
-  const replayed = await readBack(options, dependencies, folders, pool, identity, index);
-  const { state, lastSigned } = replayed;
   const pinned = (await sealed.has(SERVICE_CERTIFICATE))
     ? Buffer.from(await sealed.get(SERVICE_CERTIFICATE)).toString()
     : undefined;
+  const head = await readHead(index, identity.indexKey);
+  const checkpoint =
+    head !== undefined
+      ? checkpointAt(head, index, identity)
+      : pinned === undefined
+        ? undefined
+        : await checkpointIn(
+            folders,
+            disk,
+            { serviceCertificate: pinned, verifier },
+            options,
+            pool,
+            log,
+          );
+  const replayed = await readBack(
+    options,
+    dependencies,
+    folders,
+    pool,
+    checkpoint,
+    head?.seqno,
+  );
+  const { state, lastSigned } = replayed;
   if (lastSigned === undefined && pinned === undefined) return undefined;
   const serviceCertificatePem =
     lastSigned === undefined || pinned !== undefined
@@ -142,43 +166,82 @@ function recordOf(
   return record === undefined || record.view < view ? { view } : record;
 }
 
+type Checkpoint = NonNullable<ReplayRequest['checkpoint']>;
+
+/** The state that this node wrote down in a former life. */
+function checkpointAt(head: CheckpointHead, index: LocalIndex, identity: Identity): Checkpoint {
+  return {
+    seqno: seqnoOf(head.seqno),
+    load: async (store, root) =>
+      root === head.root && (await loadCheckpoint(index, identity.indexKey, head, store)),
+  };
+}
+
+/** The newest snapshot that a joiner fetched: the service vouches for it. */
+async function checkpointIn(
+  { snapshots }: NodeFolders,
+  disk: Disk,
+  trust: SnapshotTrust,
+  options: NodeOptions,
+  pool: SecretPool,
+  log: NodeLog,
+): Promise<Checkpoint | undefined> {
+  const { newest } = await SnapshotFolder.open(disk, snapshots);
+  if (newest === undefined) return undefined;
+  const seqno = seqnoOf(newest.seqno);
+  return {
+    seqno,
+    load: async (store, root) => {
+      const file = await disk.open(`${snapshots}/${newest.name}`, 'read');
+      try {
+        const bytes = bufferOf(await file.read(0, await file.size()));
+        const secret = pool.all.findLast(({ from }) => from <= seqno);
+        const secretAt = () => secret && ledgerSecretOf(secret.bytes);
+        const archivedTables = archivedTablesOf(options);
+        const source = { bytes, archivedTables, secretAt, store };
+        return hexOf((await loadSnapshot(source, trust)).tree.root()) === root;
+      } catch (error) {
+        if (!isCoded(error)) throw error;
+        log.warn(`${newest.name} is not used: ${error.message}`);
+        return false;
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}
+
+function archivedTablesOf({ applications }: NodeOptions): readonly string[] {
+  return applications.flatMap((each) => each.archivedTables);
+}
+
 async function readBack(
   options: NodeOptions,
   { disk, log }: NodeDependencies,
   folders: NodeFolders,
   secrets: SecretPool,
-  identity: Identity,
-  index: LocalIndex,
+  checkpoint: Checkpoint | undefined,
+  committed: number | undefined,
 ): Promise<Replayed> {
-  const chunks = await scanLedger(disk, folders.ledger);
-  const head = await readHead(index, identity.indexKey);
   const replayed = await replay({
     disk,
     folder: folders.ledger,
-    chunks,
-    archivedTables: options.applications.flatMap((each) => each.archivedTables),
+    chunks: await scanLedger(disk, folders.ledger),
+    archivedTables: archivedTablesOf(options),
     secrets,
-    ...(head === undefined
-      ? {}
-      : {
-          checkpoint: {
-            seqno: seqnoOf(head.seqno),
-            root: head.root,
-            load: (store) => loadCheckpoint(index, identity.indexKey, head, store),
-          },
-        }),
+    ...(checkpoint === undefined ? {} : { checkpoint }),
     onProgress: (entries, bytes) => {
       log.progress(`reading the ledger back (${entries} entries)`, bytes, undefined, 'B');
     },
   });
   const kept = replayed.lastSigned?.seqno;
-  if (head !== undefined && kept !== undefined && kept < head.seqno) {
+  if (committed !== undefined && kept !== undefined && kept < committed) {
     throw new CodedError(
       'LedgerShortened',
       `the ledger in ${folders.ledger} ends at entry ${kept}, but this node has committed entry ` +
-        `${head.seqno}. Files are missing or were replaced by older ones. Nothing was changed; ` +
+        `${committed}. Files are missing or were replaced by older ones. Nothing was changed; ` +
         'restore them, or join as a new node',
-      { kept, committed: head.seqno },
+      { kept, committed },
     );
   }
   return replayed;

@@ -3,22 +3,13 @@
  */
 import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
 import { InvariantError, invariant } from '../base/assert.ts';
-import { utf8 } from '../base/bytes.ts';
 import type { LocalIndex } from '../base/environment.ts';
 import { messageOf } from '../base/errors.ts';
-import {
-  type NodeId,
-  type Seqno,
-  seqnoAfter,
-  seqnoOf,
-  type TxId,
-  type View,
-} from '../base/ids.ts';
+import { type NodeId, type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
 import type { HeldSigningKey } from '../crypto/key-source.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
-import { markRetiredCommitted } from '../governance/nodes-retirement.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
-import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
+import { SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
 import type {
   Backend,
   ForwardedAnswer,
@@ -31,16 +22,12 @@ import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
-import type { MapWrites } from '../kv/write-set.ts';
-import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import type { DatedSecret } from '../ledger/secret-history.ts';
 import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { Forwarding } from './forwarding.ts';
 import type { CommittedSignature } from './ledger-state.ts';
-import type { KnownNodes } from './membership.ts';
-import { describeNode } from './node-certificates.ts';
 import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { Quantiles } from './node-status.ts';
@@ -48,19 +35,15 @@ import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import type { PeerMessage } from './peers/messages.ts';
 import type { Peer } from './peers/peer-network.ts';
-import { createPeerTransport, type PeerTransport } from './peers/peer-transport.ts';
+import { Peers } from './peers.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
 import { RecentTimes } from './recent-times.ts';
-import { Replica, type WritePipelineLinks } from './replica.ts';
+import { Replica } from './replica.ts';
 import { Runner } from './runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
-import { writeUnprovenRestart } from './unproven-restart.ts';
-import { WritePipeline } from './write-pipeline.ts';
-
-/** How long a stopping primary leaves its last words time to reach the others. */
-const FAREWELL_MS = 50;
+import { certificateOf, Writing } from './writing.ts';
 
 /** What a node is made of, besides what it is told. */
 export interface NodeParts {
@@ -79,14 +62,12 @@ export class RunningNode implements Backend {
   readonly #deps: NodeDependencies;
   readonly #parts: NodeParts;
   readonly #ledger: OpenedLedger;
-  readonly #transport: PeerTransport | undefined;
+  readonly #peers: Peers;
   readonly #forwarding: Forwarding;
   readonly #replica: Replica;
   readonly #receipts: ReceiptBuilder;
   readonly #runner: Runner;
   readonly #snapshots: SnapshotTaker;
-  /** Nodes that others named: this node's own ledger may not have them yet. */
-  readonly #told: Map<NodeId, Peer>;
   readonly files: OfferedFiles;
   #frontDoor: FrontDoor | undefined;
   #stopNotice = false;
@@ -107,9 +88,13 @@ export class RunningNode implements Backend {
     const { store, leaves, views, tree, secrets } = state;
     const { timers, clock, random, log } = dependencies;
     this.#checkpointAt = store.committed;
-    this.#told = new Map((parts.peers ?? []).map((peer) => [peer.nodeId, peer]));
-    this.#transport = this.#openTransport();
-    const send = (to: NodeId, message: PeerMessage): boolean => this.#send(to, message);
+    this.#peers = new Peers(options, dependencies, {
+      ledger,
+      known: parts.peers ?? [],
+      onMessage: (from, message) => this.#onMessage(from, message),
+      onPeerDown: (id) => this.#forwarding.onPeerDown(id),
+    });
+    const send: Peers['send'] = (to, message) => this.#peers.send(to, message);
     this.#forwarding = new Forwarding({
       send,
       primary: () => this.#replica.consensus.leader,
@@ -117,18 +102,26 @@ export class RunningNode implements Backend {
       timers,
       onFault: (fault, where) => this.#onFault(fault, where),
     });
+    const writing = new Writing(options, dependencies, {
+      ledger,
+      sealed: parts.sealed,
+      ...(parts.create === undefined ? {} : { create: parts.create }),
+      endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
+      onRound: (ms) => this.#commitTimes.note(ms),
+      leadsIn: (view) => this.#replica.leadsIn(view),
+    });
     this.#replica = new Replica(
       { ...options.consensus, unproven: options.unprovenRestart },
       {
         ...{ ledger, clock, timers, random, log, send },
         verifier: dependencies.verifier ?? nodeVerifier,
         duties: {
-          newPipeline: (view, links) => this.#newPipeline(view, links),
-          firstWrites: (view, isUnproven) => this.#firstWrites(view, isUnproven),
-          retiredWrites: (nodes) => this.#retiredWrites(nodes),
+          newPipeline: (view, links) => writing.newPipeline(view, links),
+          firstWrites: (view, isUnproven) => writing.firstWrites(view, isUnproven),
+          retiredWrites: (nodes) => writing.retiredWrites(nodes),
           onCommitted: (signature) => this.#onCommitted(signature),
           onFollows: () => this.#snapshots.forget(),
-          onNodes: (nodes) => this.#onNodes(nodes),
+          onNodes: () => this.#peers.refresh(),
           onRetired: () => dependencies.onRetired?.(),
         },
         onFatal: dependencies.onFatal,
@@ -168,8 +161,7 @@ export class RunningNode implements Backend {
 
   /** Takes its part in the service; resolves when the other nodes can reach it. */
   async start(): Promise<void> {
-    await this.#transport?.listen();
-    this.#onNodes(this.#ledger.state.nodes);
+    await this.#peers.listen();
     this.#replica.start();
   }
 
@@ -241,7 +233,7 @@ export class RunningNode implements Backend {
       applications: this.#options.applications,
       clock: this.#deps.clock,
       timers: this.#deps.timers,
-      tls: { key: identity.nodeKey.privateKeyPem(), cert: this.#certificate() },
+      tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
       onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
@@ -256,10 +248,7 @@ export class RunningNode implements Backend {
     await this.#replica.stop();
     await snapshots;
     await this.#checkpoint;
-    if (leads && (this.#transport?.connected().length ?? 0) > 0) {
-      await new Promise<void>((resolve) => this.#deps.timers.after(FAREWELL_MS, resolve));
-    }
-    await this.#transport?.close();
+    await this.#peers.close(leads);
     try {
       await this.#writeCheckpoint();
     } finally {
@@ -367,11 +356,6 @@ export class RunningNode implements Backend {
     return this.#frontDoor.stats();
   }
 
-  #certificate(): string {
-    const row = this.current().table(NODE_CERTIFICATES).get(utf8(this.nodeId));
-    return row === undefined ? this.#ledger.nodeCertificatePem : Buffer.from(row).toString();
-  }
-
   #serviceStatus(): string | undefined {
     const row = this.current().table(SERVICE_INFO).get(SINGLETON);
     if (row === undefined) return undefined;
@@ -385,39 +369,10 @@ export class RunningNode implements Backend {
   #statusRow: Uint8Array | undefined;
   #status: string | undefined;
 
-  #openTransport(): PeerTransport | undefined {
-    const { nodeToNode } = this.#options;
-    if (nodeToNode === undefined) return undefined;
-    const { identity, nodeCertificatePem } = this.#ledger;
-    const { timers, random, log, openTransport } = this.#deps;
-    const { host, port } = nodeToNode;
-    return (openTransport ?? createPeerTransport)(
-      { nodeId: this.nodeId as NodeId, host, port },
-      {
-        ...{ timers, random },
-        identity: () => ({ key: identity.nodeKey.privateKeyPem(), cert: nodeCertificatePem }),
-        onPeerUp: () => undefined,
-        onPeerDown: (id) => this.#forwarding.onPeerDown(id),
-        note: (text) => log.warn(text),
-        onMessage: (from, message) => this.#onMessage(from, message),
-      },
-    );
-  }
-
-  #send(to: NodeId, message: PeerMessage): boolean {
-    if (this.#transport === undefined) return false;
-    // A restarting node asks those whom its disk names; there may be others by now.
-    if (message.kind === 'report') {
-      this.#transport.send(to, { kind: 'known-nodes', nodes: this.#knownPeers() });
-    }
-    return this.#transport.send(to, message);
-  }
-
   #onMessage(from: NodeId, message: PeerMessage): void {
     switch (message.kind) {
       case 'known-nodes':
-        for (const peer of message.nodes) this.#told.set(peer.nodeId, peer);
-        this.#onNodes(this.#ledger.state.nodes);
+        this.#peers.learn(message.nodes);
         break;
       case 'forward-request':
       case 'forward-answer':
@@ -427,20 +382,6 @@ export class RunningNode implements Backend {
       default:
         this.#replica.receive(from, message);
     }
-  }
-
-  /** Talks to all nodes that were ever trusted, until their rows are removed. */
-  #onNodes(nodes: KnownNodes): void {
-    this.#transport?.setPeers(this.#knownPeers(nodes));
-  }
-
-  #knownPeers(nodes = this.#ledger.state.nodes): readonly Peer[] {
-    const peers = new Map(this.#told);
-    for (const [nodeId, { status, address }] of nodes) {
-      if (status === 'Pending') peers.delete(nodeId);
-      else peers.set(nodeId, { nodeId, address });
-    }
-    return [...peers.values()];
   }
 
   async #executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | undefined> {
@@ -454,58 +395,6 @@ export class RunningNode implements Backend {
     // A broken invariant means that this node no longer understands its own state. Anything else
     // was one request's misfortune, and must not be a way to stop the node.
     if (fault instanceof InvariantError) this.#deps.onFatal(fault);
-  }
-
-  #newPipeline(view: View, links: WritePipelineLinks): WritePipeline {
-    const { identity, state } = this.#ledger;
-    const { clock, timers, onFatal } = this.#deps;
-    const { signatures, chunkBytes } = this.#options;
-    return new WritePipeline(
-      { ...signatures, nodeId: this.nodeId, view, chunkBytes },
-      {
-        ...{ state, clock, timers, onFatal },
-        nodeKey: identity.nodeKey,
-        serviceKey: identity.serviceKey,
-        nodeCertificatePem: this.#certificate(),
-        onRound: (ms) => this.#commitTimes.note(ms),
-        endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
-        ...links,
-      },
-    );
-  }
-
-  async #firstWrites(
-    view: View,
-    isUnproven: boolean,
-  ): Promise<readonly MapWrites[] | undefined> {
-    const { state, identity, nodeCertificatePem } = this.#ledger;
-    const { create, sealed } = this.#parts;
-    const { random } = this.#deps;
-    if (state.newest === 0) {
-      invariant(create !== undefined, 'who founds a service knows what it begins with');
-      return written(state.store, create);
-    }
-    if (!isUnproven) return undefined;
-    const continues = state.txIdAt(state.newest);
-    const txId = { view, seqno: seqnoAfter(state.newest) };
-    const previous = state.secrets.latest;
-    const secret = { from: txId.seqno, view, bytes: random.bytes(LEDGER_SECRET_BYTES) };
-    const node = await describeNode(identity, nodeCertificatePem, this.#options);
-    await sealed.putLedgerSecret(secret);
-    const { role, view: present } = this.#replica.consensus;
-    if (role !== 'leader' || present !== view) return undefined;
-    this.#ledger.pool.add(secret);
-    state.secrets.add(secret);
-    const restart = { node, txId, continues, secret, previous };
-    return written(state.store, (transaction) =>
-      writeUnprovenRestart(transaction, restart, random, identity.keys.wrapTo),
-    );
-  }
-
-  #retiredWrites(nodes: readonly NodeId[]): readonly MapWrites[] {
-    return written(this.#ledger.state.store, (transaction) => {
-      markRetiredCommitted(transaction, nodes);
-    });
   }
 
   #onCommitted({ seqno, transactions, bytes }: CommittedSignature): void {
@@ -553,14 +442,4 @@ export interface NodeFigures {
   readonly chunks: number;
   /** How long recent rounds took from their first transaction to their commit. */
   readonly commitMs?: Quantiles;
-}
-
-/** The write set of one transaction of the service itself. */
-function written(
-  store: OpenedLedger['state']['store'],
-  write: (transaction: Transaction) => void,
-): readonly MapWrites[] {
-  const transaction = new StoreTransaction(store, 'service');
-  write(transaction);
-  return transaction.writeSet();
 }

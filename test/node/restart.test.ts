@@ -208,8 +208,8 @@ describe('the checkpoint', () => {
         ? {
             checkpoint: {
               seqno: seqnoOf(head.seqno),
-              root: head.root,
-              load: (store: Store) => loadCheckpoint(world.index, indexKey, head, store),
+              load: async (store: Store, root: string) =>
+                root === head.root && loadCheckpoint(world.index, indexKey, head, store),
             },
           }
         : {}),

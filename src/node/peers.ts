@@ -1,0 +1,98 @@
+/**
+ * The other nodes as this one reaches them: those that the ledger names, and those that others have
+ * named to it, because its own ledger may be old.
+ */
+import type { NodeId } from '../base/ids.ts';
+import type { NodeDependencies, NodeOptions } from './node-options.ts';
+import type { OpenedLedger } from './opened-ledger.ts';
+import type { PeerMessage } from './peers/messages.ts';
+import type { Peer } from './peers/peer-network.ts';
+import {
+  createPeerTransport,
+  type OnMessage,
+  type PeerTransport,
+} from './peers/peer-transport.ts';
+
+/** How long a stopping primary leaves its last words time to reach the others. */
+const FAREWELL_MS = 50;
+
+export interface PeersParts {
+  readonly ledger: OpenedLedger;
+  /** Nodes to begin with. */
+  readonly known: readonly Peer[];
+  readonly onMessage: OnMessage;
+  readonly onPeerDown: (nodeId: NodeId) => void;
+}
+
+export class Peers {
+  readonly #deps: NodeDependencies;
+  readonly #ledger: OpenedLedger;
+  readonly #told: Map<NodeId, Peer>;
+  /** None in a service that has but one node. */
+  readonly #transport: PeerTransport | undefined;
+
+  constructor(options: NodeOptions, dependencies: NodeDependencies, parts: PeersParts) {
+    this.#deps = dependencies;
+    this.#ledger = parts.ledger;
+    this.#told = new Map(parts.known.map((peer) => [peer.nodeId, peer]));
+    const { nodeToNode } = options;
+    if (nodeToNode === undefined) return;
+    const { identity, nodeCertificatePem } = parts.ledger;
+    const { timers, random, log, openTransport } = dependencies;
+    const { host, port } = nodeToNode;
+    const { onMessage, onPeerDown } = parts;
+    this.#transport = (openTransport ?? createPeerTransport)(
+      { nodeId: identity.nodeKey.fingerprint as NodeId, host, port },
+      {
+        ...{ timers, random, onMessage, onPeerDown },
+        identity: () => ({ key: identity.nodeKey.privateKeyPem(), cert: nodeCertificatePem }),
+        onPeerUp: () => undefined,
+        note: (text) => log.warn(text),
+      },
+    );
+  }
+
+  /** Opens the port on which the others reach this node, and dials them. */
+  async listen(): Promise<void> {
+    await this.#transport?.listen();
+    this.refresh();
+  }
+
+  send(to: NodeId, message: PeerMessage): boolean {
+    if (this.#transport === undefined) return false;
+    // A restarting node asks those whom its disk names; there may be others by now.
+    if (message.kind === 'report') {
+      this.#transport.send(to, { kind: 'known-nodes', nodes: this.#all() });
+    }
+    return this.#transport.send(to, message);
+  }
+
+  /** Another node has named these. */
+  learn(nodes: readonly Peer[]): void {
+    for (const peer of nodes) this.#told.set(peer.nodeId, peer);
+    this.refresh();
+  }
+
+  /** The ledger's nodes table has changed. */
+  refresh(): void {
+    this.#transport?.setPeers(this.#all());
+  }
+
+  /** Ends all connections; `says` that something was just sent that should arrive. */
+  async close(says: boolean): Promise<void> {
+    if (says && (this.#transport?.connected().length ?? 0) > 0) {
+      await new Promise<void>((resolve) => this.#deps.timers.after(FAREWELL_MS, resolve));
+    }
+    await this.#transport?.close();
+  }
+
+  /** All that were ever trusted, until their rows are removed. */
+  #all(): readonly Peer[] {
+    const peers = new Map(this.#told);
+    for (const [nodeId, { status, address }] of this.#ledger.state.nodes) {
+      if (status === 'Pending') peers.delete(nodeId);
+      else peers.set(nodeId, { nodeId, address });
+    }
+    return [...peers.values()];
+  }
+}
