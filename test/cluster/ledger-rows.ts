@@ -34,22 +34,50 @@ interface Secret {
 
 /** The rows of a node's ledger up to a seqno, in order. The node must not run. */
 export async function rowsOf(nodeFolder: string, upTo: number): Promise<readonly Row[]> {
-  const secrets = await secretsOf(nodeFolder);
   const found: Row[] = [];
+  for await (const { tx, maps } of transactionsOf(nodeFolder, upTo)) {
+    for (const map of maps) found.push(...rowsIn(map, tx));
+  }
+  return found;
+}
+
+export interface StoredPayload {
+  /** Base64, as Quorum nodes know it. */
+  readonly key: string;
+  readonly payload: Buffer;
+  readonly tx: string;
+}
+
+/** Every payload that a node's ledger holds, as often as it holds it. The node must not run. */
+export async function payloadsOf(nodeFolder: string): Promise<readonly StoredPayload[]> {
+  const found: StoredPayload[] = [];
+  for await (const { tx, maps } of transactionsOf(nodeFolder, Number.MAX_SAFE_INTEGER)) {
+    for (const map of maps) found.push(...payloadsIn(map, tx));
+  }
+  return found;
+}
+
+interface Transaction {
+  readonly tx: string;
+  readonly maps: readonly MapWrites[];
+}
+
+async function* transactionsOf(
+  nodeFolder: string,
+  upTo: number,
+): AsyncGenerator<Transaction, void, void> {
+  const secrets = await secretsOf(nodeFolder);
   for (const path of await chunksOf(join(nodeFolder, 'ledger'))) {
     const bytes = await readFile(path);
     // A kill may come between the making of a chunk's file and the first write to it.
     if (bytes.length < CHUNK_HEADER_BYTES) continue;
     for (const position of layoutOf(bytes).positions) {
       const entry = parseEntry(bytes, position);
-      if (entry.seqno > upTo) return found;
-      const tx = `${entry.view}.${entry.seqno}`;
-      for (const map of [...entry.publicMaps, ...privateMaps(entry, secrets)]) {
-        found.push(...rowsIn(map, tx));
-      }
+      if (entry.seqno > upTo) return;
+      const maps = [...entry.publicMaps, ...privateMaps(entry, secrets)];
+      yield { tx: `${entry.view}.${entry.seqno}`, maps };
     }
   }
-  return found;
 }
 
 /** Paths of the chunk files of a folder, oldest first. */
@@ -93,12 +121,19 @@ function rowsIn(map: MapWrites, tx: string): readonly Row[] {
       tx,
     }));
   }
+  return payloadsIn(map, tx).map(
+    ({ key, payload }): Row => ({ type: 'stored', key, value: nameOf(payload), tx }),
+  );
+}
+
+function payloadsIn(map: MapWrites, tx: string): readonly StoredPayload[] {
   if (map.name !== PAYLOADS) return [];
-  return [...map.writes].flatMap(([binary, value]): Row[] => {
+  return [...map.writes].flatMap(([binary, value]) => {
     const key = Buffer.from(binary, 'latin1');
     const stored = decodeArchivedValue(value);
+    // What only names other parties for a payload that is there already stores none.
     if (stored.kind !== 'store') return [];
     const payload = Buffer.from(openRecord(decodePayload(key, stored.value)));
-    return [{ type: 'stored', key: key.toString('base64'), value: nameOf(payload), tx }];
+    return [{ key: key.toString('base64'), payload, tx }];
   });
 }
