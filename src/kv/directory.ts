@@ -93,6 +93,11 @@ export class Directory {
     return this.#committedSize + this.#pendingStores;
   }
 
+  /** Pages in memory: 10 KiB each. */
+  get pageCount(): number {
+    return this.#pages.length;
+  }
+
   /** Committed rows that may hold `key`, oldest first. */
   findCommitted(key: Uint8Array): ArchiveRow[] {
     const found: ArchiveRow[] = [];
@@ -301,19 +306,17 @@ export class Directory {
     page.count -= 1;
     this.#committedSize -= 1;
     if (page.count === 0) this.#pages.splice(at.pageIndex, 1);
-    else this.#mergeWithNext(at.pageIndex);
+    else this.#mergeWithNext(page, at.pageIndex + 1);
   }
 
-  /** Two neighbours that are half empty together become one page: pages stay well filled. */
-  #mergeWithNext(pageIndex: number): void {
-    const [page, next] = [this.#pages[pageIndex], this.#pages[pageIndex + 1]];
-    if (page === undefined || next === undefined) return;
-    if (page.count + next.count > MERGED_ROWS_MAX) return;
-    const merged = this.#writable(pageIndex);
+  /** Two neighbours with few rows become one page, one that may be changed: pages stay filled. */
+  #mergeWithNext(page: Page, nextIndex: number): void {
+    const next = this.#pages[nextIndex];
+    if (next === undefined || page.count + next.count > MERGED_ROWS_MAX) return;
     const end = next.count * DIRECTORY_ROW_BYTES;
-    next.rows.copy(merged.rows, merged.count * DIRECTORY_ROW_BYTES, 0, end);
-    merged.count += next.count;
-    this.#pages.splice(pageIndex + 1, 1);
+    next.rows.copy(page.rows, page.count * DIRECTORY_ROW_BYTES, 0, end);
+    page.count += next.count;
+    this.#pages.splice(nextIndex, 1);
   }
 
   #insert(prefix: Buffer, seqno: Seqno, label: number): void {
