@@ -67,6 +67,20 @@ export class Network {
     this.verifier = verifier;
   }
 
+  /** What is known so far, to go on from: what the copy takes in does not change this one. */
+  copy(): Network {
+    const copy = new Network(this.verifier);
+    for (const [id, node] of this.nodes) copy.nodes.set(id, node);
+    copy.serviceCertificate = this.serviceCertificate;
+    copy.formerService = this.formerService;
+    copy.serviceStatus = this.serviceStatus;
+    copy.endorsementSeqno = this.endorsementSeqno;
+    copy.previousRoot = this.previousRoot;
+    copy.recoveries = this.recoveries;
+    copy.serviceCertificates.push(...this.serviceCertificates);
+    return copy;
+  }
+
   get service(): Certificate | undefined {
     return this.serviceCertificate;
   }

@@ -97,6 +97,13 @@ function wrappedSecret(row: JsonRow, field: string): Uint8Array {
 export class SecretRules {
   private last: HistoricalSecret | undefined;
 
+  /** The chain so far, to go on from. */
+  copy(): SecretRules {
+    const copy = new SecretRules();
+    copy.last = this.last;
+    return copy;
+  }
+
   apply(maps: readonly MapWrites[], entry: ParsedEntry): void {
     if (!maps.some(({ name }) => name.startsWith('public:ccf.internal.'))) return;
     recoveryShares(maps, entry.seqno);

@@ -23,6 +23,8 @@ export type NodeStatus = (typeof NODE_STATUSES)[number];
 export interface NetInterface {
   readonly bind_address: string;
   readonly published_address?: string;
+  readonly protocol?: string;
+  readonly endorsement?: { readonly authority: string };
 }
 
 /** What this code reads of a row. Rows may hold more, which it leaves as it is. */

@@ -9,6 +9,7 @@ import { seqnoOf } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import type { Transaction } from '../kv/tables.ts';
 import { MINIMAL_CONSTITUTION } from './minimal-constitution.ts';
+import { type NodeNetwork, networkFields } from './nodes-joining.ts';
 import { type ShareHolder, writeSecretRows } from './recovery-shares.ts';
 import {
   CONSTITUTION,
@@ -98,12 +99,23 @@ export function writeNode(transaction: Transaction, node: NodeDescription): void
     code_digest: hexOf(utf8(VIRTUAL_MEASUREMENT)),
     encryption_pub_key: node.encryptionPublicKeyPem,
     ledger_secret_seqno: 1,
+    public_key: node.publicKeyPem,
+    quote_info: node.evidence,
+    status: 'Trusted',
+    ...networkFields(networkOf(node)),
+  };
+  transaction.table(NODE_INFO).put(key, jsonRow(row));
+}
+
+/** How a node is reached, as its row says it. */
+export function networkOf(
+  node: Pick<NodeDescription, 'nodeAddress' | 'serviceAddress'>,
+): NodeNetwork {
+  return {
     node_to_node_interface: {
       bind_address: node.nodeAddress,
       published_address: node.nodeAddress,
     },
-    public_key: node.publicKeyPem,
-    quote_info: node.evidence,
     rpc_interfaces: {
       primary_rpc_interface: {
         bind_address: node.serviceAddress,
@@ -112,9 +124,7 @@ export function writeNode(transaction: Transaction, node: NodeDescription): void
         published_address: node.serviceAddress,
       },
     },
-    status: 'Trusted',
   };
-  transaction.table(NODE_INFO).put(key, jsonRow(row));
 }
 
 export interface Opening {

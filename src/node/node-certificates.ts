@@ -2,15 +2,13 @@
  * The certificates a node needs, made at its first start and renewed at later ones.
  */
 
-import { virtualEvidence } from '../attestation/virtual.ts';
-import { hexOf } from '../base/bytes.ts';
+import { VIRTUAL_HOST_DATA, virtualEvidence } from '../attestation/virtual.ts';
 import { certificateExpiryMs, publicKeyPemOf } from '../crypto/certificates.ts';
 import {
   identityEndorsement,
   identityEndorsementHeader,
   signatureStructure,
 } from '../crypto/cose.ts';
-import { sha256 } from '../crypto/hash.ts';
 import type { NodeDescription } from '../governance/opening.ts';
 import type { Identity } from './identity.ts';
 
@@ -34,6 +32,9 @@ export interface NodeAddresses {
     readonly publishedAddress?: string;
   };
 }
+
+/** A node's own keys: all that a joiner has before it is let in. */
+export type OwnKeys = Pick<Identity, 'nodeKey' | 'encryptionKey' | 'keys'>;
 
 /** Where other nodes reach a node; its own front door when it talks to none. */
 export function nodeAddressOf({ host, port, nodeToNode }: NodeAddresses): string {
@@ -75,7 +76,7 @@ export function needsRenewal(certificatePem: string, nowMs: number): boolean {
 
 /** The certificate a node shows before the service has endorsed it. */
 export async function makeSelfSignedCertificate(
-  identity: Identity,
+  identity: OwnKeys,
   addresses: NodeAddresses,
   nowMs: number,
 ): Promise<string> {
@@ -103,12 +104,11 @@ export async function endorseSelf(identity: Identity, nowMs: number): Promise<Ui
 
 /** How the ledger describes this node. */
 export async function describeNode(
-  identity: Identity,
+  identity: OwnKeys,
   certificatePem: string,
   addresses: NodeAddresses,
 ): Promise<NodeDescription> {
   const address = `${addresses.host}:${addresses.port}`;
-  const hostData = hexOf(sha256(Buffer.from('concordat virtual')));
   return {
     nodeId: identity.nodeKey.fingerprint,
     publicKeyPem: publicKeyPemOf(identity.nodeKey.publicKeyDer),
@@ -119,8 +119,8 @@ export async function describeNode(
       hostsOf(addresses),
     ),
     certificatePem,
-    evidence: virtualEvidence(identity.nodeKey.publicKeyDer, hostData),
-    hostData,
+    evidence: virtualEvidence(identity.nodeKey.publicKeyDer, VIRTUAL_HOST_DATA),
+    hostData: VIRTUAL_HOST_DATA,
     nodeAddress: nodeAddressOf(addresses),
     serviceAddress: address,
   };
