@@ -216,6 +216,11 @@ export class Replica {
     return waiting;
   }
 
+  /** Resolves once this node holds a transaction, committed or not yet. */
+  whenHeld(txId: TxId): Promise<void> {
+    return this.#waiters.whenHeld(txId);
+  }
+
   /** Resolves once this node knows that everything up to `seqno` is committed. */
   whenReached(seqno: Seqno, maxMs?: number): Promise<void> {
     const waiting = this.#waiters.whenReached(seqno, maxMs);

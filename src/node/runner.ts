@@ -4,30 +4,28 @@
  */
 import type { AppRequest, AppResponse, Endpoint, Step } from '../apps/interface.ts';
 import { unreachable } from '../base/assert.ts';
-import type { Timers } from '../base/environment.ts';
 import { CodedError, isCoded } from '../base/errors.ts';
 import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
-import { REQUEST_WAIT_MS_MAX } from '../base/limits.ts';
 import type { NodeFiles, RunOptions, RunResult } from '../http/backend.ts';
 import type { Store } from '../kv/store.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
-import { statusOf, type ViewHistory } from '../ledger/view-history.ts';
+import type { ViewHistory } from '../ledger/view-history.ts';
 import type { ArchiveReader } from './archive-reader.ts';
 import type { ReceiptBuilder } from './receipt-builder.ts';
 import type { Replica } from './replica.ts';
 
 /** Times a request is run again because the state moved on while it looked. */
 const RERUNS_MAX = 8;
-/** How often a request that waits for a transaction looks whether it has come. */
-const REACH_POLL_MS = 20;
 
 export interface RunnerDependencies {
   readonly store: Store;
-  readonly replica: Pick<Replica, 'submit' | 'whenCommitted' | 'whenReached' | 'readIndex'>;
+  readonly replica: Pick<
+    Replica,
+    'submit' | 'whenCommitted' | 'whenHeld' | 'whenReached' | 'readIndex'
+  >;
   readonly archive: ArchiveReader;
   readonly receipts: ReceiptBuilder;
   readonly views: ViewHistory;
-  readonly timers: Timers;
   readonly files: NodeFiles;
 }
 
@@ -39,12 +37,13 @@ export class Runner {
   }
 
   async run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
-    if (options.minTxId !== undefined) await this.#reach(options.minTxId);
+    if (options.minTxId !== undefined) await this.#reach(options.minTxId, endpoint);
     const proven = options.linearizable ? await this.#deps.replica.readIndex() : undefined;
     if (proven !== undefined) await this.#committed(proven);
     for (let runs = 0; runs < RERUNS_MAX; runs += 1) {
       const seen = this.#seenBy(endpoint);
       const result = await this.#attempt(endpoint, request, options);
+      if (!(await this.#stands(endpoint, options, result))) continue;
       if (result.response.absence !== true) return result;
       const index = await this.#deps.replica.readIndex();
       if (index <= seen) return result;
@@ -55,6 +54,26 @@ export class Runner {
       'the state changed too often while this request looked for something; try again',
       { status: 503, retryAfterSeconds: 1 },
     );
+  }
+
+  /**
+   * A read that promises to be fresh may have seen what is not committed yet: it waits for that, and
+   * does not stand if that is lost.
+   */
+  async #stands(
+    endpoint: Endpoint,
+    { linearizable, waitForCommit }: RunOptions,
+    { txId }: RunResult,
+  ): Promise<boolean> {
+    const promises = linearizable || waitForCommit;
+    if (!promises || endpoint.effect !== 'read' || txId === undefined) return true;
+    try {
+      await this.#deps.replica.whenCommitted(txId);
+      return true;
+    } catch (error) {
+      if (isCoded(error, 'TransactionInvalid')) return false;
+      throw error;
+    }
   }
 
   /** The committed seqno that an endpoint's answer about absence rests on. */
@@ -133,26 +152,19 @@ export class Runner {
     return { response, txId };
   }
 
-  /** Waits until this node's state holds a transaction that the client has seen. */
-  async #reach(txId: TxId): Promise<void> {
-    const { store, views, timers } = this.#deps;
-    for (let waitedMs = 0; waitedMs <= REQUEST_WAIT_MS_MAX; waitedMs += REACH_POLL_MS) {
-      const status = statusOf(txId, this.#txIdAt(store.committed), store.newest, views);
-      if (status === 'Committed' || status === 'Pending') return;
-      if (status === 'Invalid') {
-        throw new CodedError(
-          'SessionConsistencyLost',
-          `transaction ${textOfTxId(txId)}, which this session has seen, is not in the ledger`,
-          { status: 500 },
-        );
-      }
-      await new Promise<void>((resolve) => timers.after(REACH_POLL_MS, resolve));
+  /** Waits until the state that an endpoint reads holds a transaction that the client has seen. */
+  async #reach(txId: TxId, { reads }: Endpoint): Promise<void> {
+    const { replica } = this.#deps;
+    try {
+      await (reads === 'committed' ? replica.whenCommitted(txId) : replica.whenHeld(txId));
+    } catch (error) {
+      if (!isCoded(error, 'TransactionInvalid')) throw error;
+      throw new CodedError(
+        'SessionConsistencyLost',
+        `transaction ${textOfTxId(txId)}, which this session has seen, is not in the ledger`,
+        { status: 500 },
+      );
     }
-    throw new CodedError(
-      'TransactionPendingOrUnknown',
-      `this node has not reached transaction ${textOfTxId(txId)} yet; try again`,
-      { status: 503, retryAfterSeconds: 1 },
-    );
   }
 
   async #committed(seqno: Seqno): Promise<void> {

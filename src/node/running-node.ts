@@ -152,7 +152,7 @@ export class RunningNode implements Backend {
       chunks,
     });
     this.#runner = new Runner({
-      ...{ store, archive, views, timers },
+      ...{ store, archive, views },
       replica: this.#replica,
       receipts: this.#receipts,
       files: this.files,

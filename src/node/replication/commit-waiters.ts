@@ -13,6 +13,8 @@ import type { LedgerState } from '../ledger-state.ts';
 interface Waiter {
   /** Undefined: whatever stands at `seqno`. */
   readonly txId: TxId | undefined;
+  /** It is enough that this node holds it. */
+  readonly isPendingEnough: boolean;
   readonly seqno: Seqno;
   readonly untilMs: number;
   readonly resolve: () => void;
@@ -46,6 +48,11 @@ export class CommitWaiters {
     return this.#wait(txId, txId.seqno, maxMs);
   }
 
+  /** The same once this node holds a transaction, committed or not yet. */
+  whenHeld(txId: TxId, maxMs = REQUEST_WAIT_MS_MAX): Promise<void> {
+    return this.#wait(txId, txId.seqno, maxMs, true);
+  }
+
   /** Resolves once this node knows that everything up to `seqno` is committed. */
   whenReached(seqno: Seqno, maxMs = REQUEST_WAIT_MS_MAX): Promise<void> {
     return this.#wait(undefined, seqno, maxMs);
@@ -73,11 +80,16 @@ export class CommitWaiters {
     for (const { reject } of this.#waiters.splice(0)) reject(failure);
   }
 
-  #wait(txId: TxId | undefined, seqno: Seqno, maxMs: number): Promise<void> {
+  #wait(
+    txId: TxId | undefined,
+    seqno: Seqno,
+    maxMs: number,
+    isPendingEnough = false,
+  ): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       const untilMs = this.#timers.elapsedMs() + maxMs;
-      const waiter = { txId, seqno, untilMs, resolve, reject };
+      const waiter = { txId, seqno, isPendingEnough, untilMs, resolve, reject };
       const verdict = this.#verdictOn(waiter);
       if (verdict === 'done') resolve();
       else if (verdict === 'lost') reject(invalid(waiter));
@@ -88,11 +100,11 @@ export class CommitWaiters {
     });
   }
 
-  #verdictOn({ txId, seqno }: Waiter): 'open' | 'done' | 'lost' {
+  #verdictOn({ txId, seqno, isPendingEnough }: Waiter): 'open' | 'done' | 'lost' {
     const { store, views } = this.#state;
     if (txId === undefined) return store.committed >= seqno ? 'done' : 'open';
     const status = statusOf(txId, this.#state.committed, store.newest, views);
-    if (status === 'Committed') return 'done';
+    if (status === 'Committed' || (isPendingEnough && status === 'Pending')) return 'done';
     return status === 'Invalid' ? 'lost' : 'open';
   }
 
