@@ -32,6 +32,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/node.ts')).command,
   },
   {
+    name: 'status',
+    summary: 'show the nodes of a cluster: roles, lag, sessions, commit latency',
+    load: async () => (await import('./cli/status.ts')).command,
+  },
+  {
     name: 'connector',
     summary: 'stand beside a Quorum node as its transaction manager',
     load: async () => (await import('./cli/connector.ts')).command,

@@ -52,6 +52,7 @@ describe('the commands of the README', () => {
       'until=ready',
       'with=sandbox',
       'with=sandbox',
+      'with=sandbox',
       'with=data',
     ]);
   });

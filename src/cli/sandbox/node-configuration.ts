@@ -4,7 +4,7 @@
 
 import { LOOPBACK } from './ports.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
-import type { SandboxFolder } from './sandbox-folder.ts';
+import { portNames, type SandboxFolder } from './sandbox-folder.ts';
 
 export interface SandboxPlan {
   readonly folder: SandboxFolder;
@@ -14,11 +14,6 @@ export interface SandboxPlan {
   readonly partyKeysFile?: string;
   readonly residents?: ResidentsByOrganisation;
   readonly portOf: (name: string) => number;
-}
-
-/** Names of a node's ports. */
-export function portNames(number: number): { rpc: string; peer: string; operator: string } {
-  return { rpc: `node${number}`, peer: `peer${number}`, operator: `operator${number}` };
 }
 
 /** The configuration of a node by its number: the first starts the service, the others join. */

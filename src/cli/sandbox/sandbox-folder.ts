@@ -15,6 +15,12 @@ import { dirname, join } from 'node:path';
 import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
 import { certificateIdOf, selfSignedCertificate } from '../../crypto/certificates.ts';
 import { SigningKey, UnwrappingKey } from '../../crypto/keys.ts';
+import { LOOPBACK } from './ports.ts';
+
+/** Names of a node's ports. */
+export function portNames(number: number): { rpc: string; peer: string; operator: string } {
+  return { rpc: `node${number}`, peer: `peer${number}`, operator: `operator${number}` };
+}
 
 const SETTINGS_VERSION = 1;
 const CERTIFICATE_DAYS = 3650;
@@ -86,6 +92,22 @@ export function readSettings(folder: SandboxFolder): SandboxSettings | undefined
   }
   // Before there could be several nodes, their number was not written down.
   return { ...settings, nodes: settings.nodes ?? 1 };
+}
+
+/** Where the operator's listeners of a sandbox's nodes are. Throws `NoSandbox`. */
+export function operatorUrls(path: string): readonly string[] {
+  const settings = readSettings(sandboxFolder(path));
+  if (settings === undefined) {
+    throw new CodedError(
+      'NoSandbox',
+      `${path} holds no sandbox: say where one is with --data, or name its nodes with --url`,
+      { path },
+    );
+  }
+  return Array.from({ length: settings.nodes }, (_, index) => {
+    const { operator } = portNames(index + 1);
+    return `http://${LOOPBACK}:${settings.ports[operator] ?? 0}`;
+  });
 }
 
 export function writeSettings(

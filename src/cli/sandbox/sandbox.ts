@@ -13,7 +13,7 @@ import type { NodeReadyLine, OrganisationLine } from '../node/node-ready.ts';
 import { type PartyKeysByOrganisation, readPartyKeys } from '../node/party-keys-file.ts';
 import { connectOrganisation } from './connectors.ts';
 import { NodeChild } from './node-child.ts';
-import { nodeConfiguration, portNames, type SandboxPlan } from './node-configuration.ts';
+import { nodeConfiguration, type SandboxPlan } from './node-configuration.ts';
 import { HeldPorts } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
@@ -21,6 +21,7 @@ import {
   makeOrganisation,
   memberIdentity,
   mustHaveKeys,
+  portNames,
   readSettings,
   type SandboxFolder,
   type SandboxSettings,

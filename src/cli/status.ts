@@ -1,0 +1,138 @@
+/**
+ * `concordat status`: a cluster in a terminal, once or live, as its nodes' operator listeners tell.
+ */
+import { get } from 'node:http';
+import { resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { CodedError, messageOf } from '../base/errors.ts';
+import type { NodeStatus } from '../node/node-status.ts';
+import type { Command, CommandIo } from './command.ts';
+import { EXIT } from './exit-codes.ts';
+import { DATA_DEFAULT } from './sandbox/sandbox-arguments.ts';
+import { operatorUrls } from './sandbox/sandbox-folder.ts';
+import { clusterOf, type SeenNode } from './status/cluster.ts';
+import { renderStatus } from './status/render.ts';
+import { Throughput } from './status/throughput.ts';
+
+const USAGE = `Usage: concordat status [--data DIR | --url URL…] [--watch] [--json]
+
+Shows each node of a cluster: its role, view and last commit, how far it is behind the primary,
+its sessions, and how long commits take. Exit code 0 if there is a primary and all nodes follow
+it, else 1.
+
+  --data DIR     the nodes of the sandbox in DIR (default: ${DATA_DEFAULT})
+  --url URL      the operator's listener of a node, http://HOST:PORT; once for each node
+  --watch        look again every second until Ctrl-C, with the throughput
+  --json         one line of JSON for each look`;
+
+/** A node that does not answer by then is shown as unreachable. */
+const ANSWER_MS_MAX = 1_000;
+const LOOK_MS = 1_000;
+const STATUS_BYTES_MAX = 1_000_000;
+
+export const command: Command = {
+  name: 'status',
+  summary: 'show the nodes of a cluster: roles, lag, sessions, commit latency',
+  usage: USAGE,
+  run: async (args, io) => {
+    const { values } = parseArgs({
+      args: [...args],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        data: { type: 'string' },
+        url: { type: 'string', multiple: true },
+        watch: { type: 'boolean' },
+        json: { type: 'boolean' },
+      },
+    });
+    if (values.url !== undefined && values.data !== undefined) {
+      throw new CodedError('Usage', '--data and --url both say which nodes: give one of them');
+    }
+    const urls = values.url?.map(baseOf) ?? operatorUrls(resolve(values.data ?? DATA_DEFAULT));
+    const { watch = false, json = false } = values;
+    return await look(urls, { watch, json }, io);
+  },
+};
+
+async function look(
+  urls: readonly string[],
+  { watch, json }: { readonly watch: boolean; readonly json: boolean },
+  io: CommandIo,
+): Promise<number> {
+  const throughput = new Throughput();
+  for (;;) {
+    const nodes = await Promise.all(urls.map((url, index) => seen(url, `node ${index + 1}`)));
+    throughput.note(nodes, performance.now());
+    const cluster = clusterOf(nodes);
+    const { rates } = throughput;
+    if (json) {
+      const { primary, ...rest } = cluster;
+      const perSecond = rates.at(-1);
+      io.out(
+        JSON.stringify({
+          ...rest,
+          ...(primary === undefined ? {} : { primary: primary.name }),
+          ...(perSecond === undefined ? {} : { transactionsPerSecond: perSecond }),
+        }),
+      );
+    } else {
+      const text = renderStatus({ cluster, isColoured: io.isTty, ...(watch ? { rates } : {}) });
+      // A terminal shows one picture that changes; elsewhere each look stands below the last.
+      io.out(watch && io.isTty ? `${HOME}${text}` : text);
+      if (watch && !io.isTty) io.out('');
+    }
+    if (!watch) return cluster.isWell ? EXIT.good : EXIT.bad;
+    try {
+      await sleep(LOOK_MS, undefined, { signal: io.signal });
+    } catch {
+      return EXIT.good;
+    }
+  }
+}
+
+/** To the top left corner, and everything below away. */
+const HOME = '\u001b[H\u001b[J';
+
+async function seen(url: string, name: string): Promise<SeenNode> {
+  try {
+    return { name, url, status: await statusAt(`${url}/status`) };
+  } catch (error) {
+    return { name, url, fault: messageOf(error) };
+  }
+}
+
+function statusAt(url: string): Promise<NodeStatus> {
+  return new Promise((resolve, reject) => {
+    const asking = get(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        text += piece;
+        if (text.length > STATUS_BYTES_MAX) asking.destroy(new Error('it answers too much'));
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        try {
+          if (response.statusCode !== 200) throw new Error(`it answers ${response.statusCode}`);
+          resolve(JSON.parse(text) as NodeStatus);
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
+    asking.on('error', (error) => {
+      reject(error.name === 'AbortError' ? new Error('no answer within 1 s') : error);
+    });
+  });
+}
+
+function baseOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'http:' && url.pathname === '/') return url.origin;
+  throw new CodedError(
+    'Usage',
+    `--url is ${JSON.stringify(text)}; it is the operator's listener of a node, http://HOST:PORT`,
+  );
+}
