@@ -60,9 +60,9 @@ export interface ForwardedAnswer {
 }
 
 /**
- * A `CodedError` by which `run` or `forward` rejects says by `fields.retryable` that nothing was
- * done and that it may be different a moment later: no leader is known, an election is under way,
- * the one believed to be primary was not. The front door then holds the request and tries again.
+ * The node behind the front door. If a `CodedError` by which `run` or `forward` rejects has
+ * `fields.retryable`, nothing was done and it may go otherwise a moment later: no leader is known,
+ * an election is under way, the one believed to be primary was not. The request is then held.
  */
 export interface Backend {
   /**

@@ -35,6 +35,8 @@ import { ForwardedRequests } from './forwarded-requests.ts';
 import { Forwarder } from './forwarder.ts';
 import { frontendApplications } from './frontends.ts';
 import { HeldRequests } from './held-requests.ts';
+import type { JoinDesk } from './join-desk.ts';
+import type { ActionDesk } from './operator-action-endpoint.ts';
 import { Planner } from './planning.ts';
 import { type Redirections, Redirector } from './redirector.ts';
 import { headersTooLarge } from './refusals.ts';
@@ -79,6 +81,10 @@ export interface FrontDoorDependencies {
   readonly clock: Clock;
   readonly timers: Timers;
   readonly tls: TlsIdentity;
+  /** What joining nodes are served with; without it none can join by way of this one. */
+  readonly join?: JoinDesk;
+  /** What members' signed orders need; without it they are not taken. */
+  readonly actions?: ActionDesk;
   /** Told of what must not happen. A broken invariant among it should stop the node. */
   readonly onFault: (fault: unknown, where: string) => void;
 }
@@ -140,6 +146,8 @@ class HttpsFrontDoor implements FrontDoor {
       applications,
       stats,
       features: options.operatorFeatures ?? OPERATOR_FEATURES,
+      join: dependencies.join,
+      actions: dependencies.actions,
       routes: (name) => router.routes(name),
     })) {
       router.add(frontend, application);

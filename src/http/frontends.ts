@@ -6,8 +6,11 @@ import type { Application, Endpoint } from '../apps/interface.ts';
 import type { Backend } from './backend.ts';
 import { commonEndpoints } from './common-endpoints.ts';
 import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
+import type { JoinDesk } from './join-desk.ts';
+import { joinEndpoint } from './join-endpoint.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
 import { type DocumentInfo, openApiDocument } from './open-api.ts';
+import { type ActionDesk, operatorActionEndpoint } from './operator-action-endpoint.ts';
 import type { FrontendName, Route } from './router.ts';
 import type { FrontDoorStats } from './stats.ts';
 
@@ -16,6 +19,10 @@ export interface FrontendDependencies {
   readonly applications: readonly Application[];
   readonly stats: () => FrontDoorStats;
   readonly features: readonly OperatorFeature[];
+  /** Without it no node can join by way of this one. */
+  readonly join: JoinDesk | undefined;
+  /** Without it members' signed orders are not taken. */
+  readonly actions: ActionDesk | undefined;
   /** All routes of a frontend, once they are installed. */
   readonly routes: (frontend: FrontendName) => readonly Route[];
 }
@@ -26,6 +33,8 @@ export function frontendApplications({
   applications,
   stats,
   features,
+  join,
+  actions,
   routes,
 }: FrontendDependencies): readonly { frontend: FrontendName; application: Application }[] {
   const { version } = backend.node();
@@ -40,6 +49,8 @@ export function frontendApplications({
       ...common('node'),
       ...nodeEndpoints(backend, stats),
       ...fileEndpoints(backend, features),
+      ...(join === undefined ? [] : [joinEndpoint(backend, join)]),
+      ...(actions === undefined ? [] : [operatorActionEndpoint(actions)]),
     ]),
     builtIn('gov', common('gov')),
   ];

@@ -9,6 +9,8 @@ import {
   type FrontDoor,
   type FrontDoorOptions,
 } from '../../src/http/front-door.ts';
+import type { JoinDesk } from '../../src/http/join-desk.ts';
+import type { ActionDesk } from '../../src/http/operator-action-endpoint.ts';
 import { type TestIdentity, testIdentity } from './certificates.ts';
 import { type DoubleOptions, ServiceDouble } from './service-double.ts';
 
@@ -40,6 +42,8 @@ export interface HouseOptions extends FrontDoorOptions {
   /** Beside the log. */
   readonly applications?: readonly Application[];
   readonly nowMs?: () => number;
+  readonly join?: JoinDesk;
+  readonly actions?: ActionDesk;
 }
 
 type Identities = Pick<House, 'server' | 'user' | 'member' | 'stranger'>;
@@ -83,6 +87,8 @@ async function build(
     timers: realTimers,
     tls: server,
     onFault: (fault) => faults.push(fault),
+    ...(options.join === undefined ? {} : { join: options.join }),
+    ...(options.actions === undefined ? {} : { actions: options.actions }),
   });
   const { host, port } = await door.listen('127.0.0.1', 0);
   const close = (): Promise<void> => door.close();
