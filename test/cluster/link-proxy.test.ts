@@ -1,5 +1,5 @@
-// The proxy that makes partitions, shown with plain TCP: an echo that listens, and diallers that are
-// processes of their own, told apart by what /proc says of them.
+// The proxy that makes partitions, shown with plain TCP: an echo that listens, and who dials it; and
+// the redirection that sends nodes' dials to it, shown with a process of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +12,6 @@ import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { selfSignedCertificate } from '../../src/crypto/certificates.ts';
 import { SigningKey } from '../../src/crypto/keys.ts';
-import { holderOf } from './dialler.ts';
 import { LinkProxy, PASS } from './link-proxy.ts';
 import { newSwitchboard } from './switchboard.ts';
 
@@ -158,46 +157,6 @@ test('a fast sender cannot fill the proxy while the reader is slow', async () =>
   await sleep(500);
   // What is not in the kernel's buffers still waits at its sender.
   expect(a.socket.writableLength).toBeGreaterThan(bytes.length / 2);
-});
-
-const PROGRAM = `
-const socket = require('node:net').connect(Number(process.argv[1]), '127.0.0.1');
-socket.on('connect', () => console.log('up')).on('error', () => console.log('down'));
-socket.on('close', () => setTimeout(() => {}, 60000));
-`;
-
-test.runIf(process.platform === 'linux')('a dialler is known by its process', async () => {
-  const children: ChildProcess[] = [];
-  const named = new LinkProxy({
-    introduce: async ({ remotePort = 0, localPort = 0 }) => {
-      const pids = children.flatMap(({ pid }) => (pid === undefined ? [] : [pid]));
-      const pid = await holderOf(remotePort, localPort, pids);
-      const who = pid === undefined ? 'a stranger' : `child ${pids.indexOf(pid)}`;
-      return { from: who, to: 'echo', target };
-    },
-  });
-  const port = await named.listen();
-  named.set('child 1', 'echo', { kind: 'cut' });
-  try {
-    const said: string[] = [];
-    for (const index of [0, 1, 2]) {
-      const child = spawn(process.execPath, ['-e', PROGRAM, `${port}`], { stdio: 'pipe' });
-      children.push(child);
-      createInterface({ input: child.stdout }).on('line', (line) => {
-        said[index] = line;
-      });
-    }
-    const own = dial(port, '127.0.0.1');
-    own.on('error', () => undefined);
-    await expect
-      .poll(() => [...named.connected()], { timeout: 20_000 })
-      .toEqual(['a stranger>echo', 'child 0>echo', 'child 2>echo']);
-    await expect.poll(() => said[1]).toBe('down');
-    own.destroy();
-  } finally {
-    for (const child of children) child.kill('SIGKILL');
-    await named.close();
-  }
 });
 
 // As a node does it: `connect` is imported by name, and bound before the redirection is loaded or

@@ -20,7 +20,10 @@ export interface LogClientOptions {
 const TIMEOUT_MS = 6_000;
 
 /** A write that was refused in one of these ways was certainly not executed. */
-const NOT_EXECUTED = ['TransactionInvalid', 'TooManyPendingTransactions'];
+const NOT_EXECUTED = [
+  ...['NotPrimary', 'PrimaryNotFound', 'SessionCapExhausted', 'FrontendNotOpen'],
+  ...['TooManyPendingRequests', 'TooManyPendingTransactions', 'TransactionInvalid'],
+];
 
 export class LogClient {
   readonly #options: LogClientOptions;
