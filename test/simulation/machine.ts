@@ -78,6 +78,7 @@ export class Machine {
   #diskUser: DiskUser | undefined;
   #transport: SimulatedTransport | undefined;
   #lives = 0;
+  #applications: readonly Application[] = [];
 
   constructor(number: number, dependencies: MachineDependencies) {
     this.name = `m${number}`;
@@ -114,6 +115,11 @@ export class Machine {
     return this.#node !== undefined && this.#process?.isPaused === false;
   }
 
+  /** What runs on the node of this life. */
+  get applications(): readonly Application[] {
+    return this.#applications;
+  }
+
   get lives(): number {
     return this.#lives;
   }
@@ -126,7 +132,7 @@ export class Machine {
       host: this.host,
       port: 8000,
       nodeToNode: { host: this.host, port: 9000 },
-      applications: this.#applications(),
+      applications: this.#applications,
       version: '0.0.0',
       frontDoor: {},
     };
@@ -136,6 +142,10 @@ export class Machine {
   boot(): { readonly process: Process; readonly dependencies: NodeDependencies } {
     const { timeline, watch, wires, settings } = this.#deps;
     this.#lives += 1;
+    this.#applications = [
+      createQuorumApplication({ random: this.#chance.fork() }),
+      createLogApplication(),
+    ];
     const process = new Process(`${this.name}#${this.#lives}`, timeline, this.clock);
     const random = this.#chance.fork();
     const isPresent = (): boolean => this.#process === process && !process.isDead;
@@ -241,10 +251,6 @@ export class Machine {
   restore(image: MachineImage): void {
     this.disk.state.restore(image.disk);
     this.index.restore(image.index);
-  }
-
-  #applications(): readonly Application[] {
-    return [createQuorumApplication({ random: this.#chance.fork() }), createLogApplication()];
   }
 
   #log(process: Process, text: string): void {
