@@ -26,6 +26,7 @@ import type { DatedSecret } from '../ledger/secret-history.ts';
 import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
+import { desksOf } from './desks.ts';
 import { Forwarding } from './forwarding.ts';
 import type { CommittedSignature } from './ledger-state.ts';
 import { foldersOf } from './node-folders.ts';
@@ -234,6 +235,7 @@ export class RunningNode implements Backend {
       clock: this.#deps.clock,
       timers: this.#deps.timers,
       tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
+      ...desksOf(this.#ledger, this.#options.signatures, this.#deps.verifier ?? nodeVerifier),
       onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);

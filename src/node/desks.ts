@@ -1,0 +1,40 @@
+/**
+ * What a node lends to those who let others in: the secrets of the service for a joiner that is
+ * trusted, and the service's key to endorse it.
+ */
+import { readVirtualEvidence } from '../attestation/virtual.ts';
+import { seqnoOf } from '../base/ids.ts';
+import { endorseRequest } from '../crypto/endorsement.ts';
+import type { Verifier } from '../crypto/verifier.ts';
+import type { JoinDesk } from '../http/join-desk.ts';
+import type { ActionDesk } from '../http/operator-action-endpoint.ts';
+import type { SignatureOptions } from './node-options.ts';
+import type { OpenedLedger } from './opened-ledger.ts';
+
+export interface Desks {
+  readonly join: JoinDesk;
+  readonly actions: ActionDesk;
+}
+
+export function desksOf(
+  { identity, state, serviceCertificatePem }: OpenedLedger,
+  { issuer, subject }: SignatureOptions,
+  verifier: Verifier,
+): Desks {
+  const service = { key: identity.serviceKey, certificatePem: serviceCertificatePem };
+  const endorse: JoinDesk['endorse'] = (requestPem, validity) =>
+    endorseRequest(identity.keys, requestPem, validity, service);
+  return {
+    join: {
+      // Every node has the whole ledger: a joiner may begin anywhere.
+      startupSeqno: seqnoOf(0),
+      secrets: () => state.secrets.all,
+      serviceKey: () => identity.serviceKey.pkcs8(),
+      wrapTo: identity.keys.wrapTo,
+      coseSignatures: { issuer, subject },
+      readEvidence: async (evidence) => readVirtualEvidence(evidence),
+      endorse,
+    },
+    actions: { verifier, endorse },
+  };
+}
