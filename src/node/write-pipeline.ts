@@ -311,7 +311,8 @@ export class WritePipeline {
     const asked = this.#deps.endsChunkAt?.(this.#next) ?? false;
     const closes = asked || state.bytesInChunk >= this.#options.chunkBytes;
     const signature = await this.#sign(closes);
-    if (signature === undefined) return;
+    // The view may have ended in the very turn in which the signature was made.
+    if (signature === undefined || this.#failure !== undefined) return;
     const count = this.#unwritten.findIndex(({ facts }) => facts.seqno === signature) + 1;
     const written = this.#unwritten.slice(0, count);
     this.#unwritten = this.#unwritten.slice(count);
