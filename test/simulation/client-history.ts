@@ -49,13 +49,14 @@ export class ClientHistory {
   /** A client is told what became of a transaction. */
   toldStatus(who: string, txId: TxId, status: TxStatus): void {
     const name = textOfTxId(txId);
+    // A node that is behind knows less; what it says is no contradiction.
+    if (status !== 'Committed' && status !== 'Invalid') return;
     const known = this.#final.get(name);
     mustHold(
       known === undefined || known === status,
       'StatusSettles',
       () => `${who} says that ${name} is ${status}, it was ${known} before`,
     );
-    if (status !== 'Committed' && status !== 'Invalid') return;
     this.#final.set(name, status);
     if (status === 'Committed') this.toldCommitted(txId);
   }

@@ -153,6 +153,20 @@ export class Clients {
     );
   }
 
+  /** Every payload that was acknowledged is there, on whichever node is asked. */
+  async readAll(machines: readonly Machine[]): Promise<void> {
+    for (const sending of this.history.sendings) {
+      const machine = this.#chance.pick(machines);
+      if (sending.hash === undefined) continue;
+      const { kind } = await this.receive(sending, machine);
+      mustHold(
+        kind === 'answer',
+        'AcknowledgedIsKept',
+        () => `${machine.name} has no answer about ${sending.hash} when all is well`,
+      );
+    }
+  }
+
   /** An organisation asks for a payload that was, or may have been, stored. */
   async receive(sending: Sending, machine = this.#someNode()): Promise<Outcome> {
     const { hash, to, from, payload } = sending;

@@ -17,9 +17,12 @@ export class CommitCheck {
   readonly #fleet: Fleet;
   readonly #seen = new Map<Machine, Seen>();
 
-  constructor(world: World, fleet: Fleet) {
+  readonly #onCommit: (machine: Machine) => void;
+
+  constructor(world: World, fleet: Fleet, onCommit: (machine: Machine) => void) {
     this.#world = world;
     this.#fleet = fleet;
+    this.#onCommit = onCommit;
   }
 
   look(): void {
@@ -43,6 +46,7 @@ export class CommitCheck {
         () => `${uncommitted} entries of ${name} wait to be committed`,
       );
       this.#seen.set(machine, { life: lives, seqno });
+      if (before?.life === lives) this.#onCommit(machine);
     }
   }
 }

@@ -118,6 +118,13 @@ export class DiskState {
     this.#change({ set: [], remove: [path] });
   }
 
+  /** Behind everybody's back. */
+  removeDurably(path: string): void {
+    const change = { set: [], remove: [path] };
+    apply(this.#current, change);
+    apply(this.#durable, change);
+  }
+
   syncFolder(folder: string): void {
     const kept: NameChange[] = [];
     for (const change of this.#journal) {

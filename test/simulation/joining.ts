@@ -2,7 +2,6 @@
 // (their folder holds what they were given) and trusted by the primary; nodes are removed again.
 
 import { utf8 } from '../../src/base/bytes.ts';
-import type { Random } from '../../src/base/environment.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { certificateIdOf } from '../../src/crypto/certificates.ts';
 import type { KeySource } from '../../src/crypto/key-source.ts';
@@ -44,11 +43,11 @@ export async function prepareJoiner(
   const { disk, random, keys, clock } = dependencies;
   const folders = foldersOf(NODE_FOLDER);
   await makeFolders(disk, folders);
-  const sealer = await virtualSealer(disk, folders.sealed, random);
+  const sealer = await (dependencies.openSealer ?? virtualSealer)(disk, folders.sealed, random);
   const sealed = new SealedFolder(disk, folders.sealed, sealer);
   const { serviceKey, ledgerSecrets } = primary.secretsForJoiners();
   const ownServiceKey = keys?.openSigningKey(serviceKey.pkcs8());
-  const identity = await createIdentity(sealed, random as Random, ownServiceKey, keys);
+  const identity = await createIdentity(sealed, random, ownServiceKey, keys);
   const { serviceCertificatePem } = primary;
   await sealed.put(SERVICE_CERTIFICATE, utf8(serviceCertificatePem));
   for (const secret of ledgerSecrets) await sealed.putLedgerSecret(secret);

@@ -4,8 +4,16 @@
 import type { Application } from '../../src/apps/interface.ts';
 import { createLogApplication } from '../../src/apps/log/application.ts';
 import { createQuorumApplication } from '../../src/apps/quorum/application.ts';
+import type { Random, Sealer } from '../../src/base/environment.ts';
 import { messageOf } from '../../src/base/errors.ts';
 import type { NodeId } from '../../src/base/ids.ts';
+import {
+  aeadKeyOf,
+  GCM_IV_BYTES,
+  GCM_KEY_BYTES,
+  openWhole,
+  sealWhole,
+} from '../../src/crypto/aead.ts';
 import type { KeySource } from '../../src/crypto/key-source.ts';
 import type { NodeDependencies, NodeOptions } from '../../src/node/node-options.ts';
 import type { PeerMessage } from '../../src/node/peers/messages.ts';
@@ -71,8 +79,11 @@ export class Machine {
   peers: readonly Peer[] = [];
   /** Its node was retired for good. */
   isRetired = false;
+  /** What was done to its disk: a start may be refused for it. */
+  readonly blemishes = new Set<string>();
   readonly #deps: MachineDependencies;
   readonly #chance: Chance;
+  readonly #sealer: Sealer;
   #process: Process | undefined;
   #node: RunningNode | undefined;
   #diskUser: DiskUser | undefined;
@@ -94,6 +105,7 @@ export class Machine {
     });
     this.disk.syncMsMax = settings.syncMsMax;
     this.index = new SimulatedIndex(chance.fork(), faults);
+    this.#sealer = machineSealer(chance.fork());
     const offsetMs = startMs + chance.between(-2_000, 2_000);
     this.clock = new MachineClock(timeline, offsetMs, 0.98 + 0.04 * chance.next());
   }
@@ -173,6 +185,7 @@ export class Machine {
         if (isPresent()) watch.onSigned(this);
       }),
       openIndex: (folder) => this.index.open(process, folder),
+      openSealer: async () => this.#sealer,
       openTransport: (options, deps) => {
         this.#transport = new SimulatedTransport(options, deps, {
           ...{ wires, process, address: this.address },
@@ -231,6 +244,22 @@ export class Machine {
     this.index.losePower();
   }
 
+  /** Tries to start the node a second time on the same folder, which must be refused. */
+  async startTwin(): Promise<unknown> {
+    const own = [this.#process, this.#diskUser, this.#transport, this.#applications] as const;
+    const { process, dependencies } = this.boot();
+    [this.#process, this.#diskUser, this.#transport, this.#applications] = own;
+    const twin = startNode(this.options, dependencies, undefined, this.peers);
+    try {
+      await twin;
+      return undefined;
+    } catch (error) {
+      return error;
+    } finally {
+      process.die();
+    }
+  }
+
   /** Ends the process without a trouble being counted. */
   stopProcess(silently = false): void {
     const process = this.#process;
@@ -256,4 +285,15 @@ export class Machine {
   #log(process: Process, text: string): void {
     if (!process.isDead) this.#deps.watch.onLog(this, text);
   }
+}
+
+/** Seals for this machine and no other, as a platform does that binds a key to itself. */
+function machineSealer(random: Random): Sealer {
+  const key = aeadKeyOf(random.bytes(GCM_KEY_BYTES));
+  return {
+    kind: 'simulated',
+    seal: async (name, secret) =>
+      sealWhole(key, random.bytes(GCM_IV_BYTES), Buffer.from(name), secret),
+    unseal: async (name, sealed) => openWhole(key, Buffer.from(name), sealed),
+  };
 }

@@ -2,10 +2,16 @@
 // simulated machines. First troubles come (safety: nothing may break), then peace (liveness:
 // everything must resolve in time), then the ledger is judged as a whole.
 
+import { invariant } from '../../src/base/assert.ts';
+import { Audit } from './audit.ts';
 import { Clients } from './clients.ts';
 import { CommitCheck } from './commit-check.ts';
 import type { FaultCounts } from './fault-counts.ts';
 import { Fleet } from './fleet.ts';
+import { HistoryCheck } from './history-check.ts';
+import type { Machine } from './machine.ts';
+import { Peace } from './peace.ts';
+import { Troubles } from './troubles.ts';
 import { World } from './world.ts';
 
 export interface ServiceOptions {
@@ -36,13 +42,17 @@ class ServiceSimulation {
   readonly #world: World;
   readonly #fleet: Fleet;
   readonly #clients: Clients;
+  readonly #troubles: Troubles;
 
   constructor(options: ServiceOptions) {
     this.#options = options;
     this.#world = new World(options.seed, options.faultsMs);
     this.#fleet = new Fleet(this.#world);
     this.#clients = new Clients(this.#world, this.#fleet);
-    const commits = new CommitCheck(this.#world, this.#fleet);
+    this.#troubles = new Troubles(this.#world, this.#fleet);
+    const commits = new CommitCheck(this.#world, this.#fleet, (machine) =>
+      this.#troubles.onCommit(machine),
+    );
     this.#world.look = () => commits.look();
   }
 
@@ -78,8 +88,20 @@ class ServiceSimulation {
       await world.drive(`node ${number} joins`, 20_000, this.#fleet.join());
     }
     this.#clients.start();
+    this.#troubles.begin();
     await world.play(world.settings.faultsMs);
-    this.#clients.end();
-    await world.until('clients are done', 10_000, () => this.#clients.busy === 0);
+    const peace = new Peace(world, this.#fleet, this.#clients, this.#troubles);
+    await peace.demand();
+    await this.#judge(peace.voters());
+  }
+
+  /** Everything is at rest. */
+  async #judge(voters: readonly Machine[]): Promise<void> {
+    const { primary } = this.#fleet;
+    invariant(primary !== undefined, 'a service at rest has a primary');
+    const audit = new Audit(this.#world, primary);
+    await audit.judge(voters);
+    new HistoryCheck(audit.entries, this.#clients.history).judge();
+    await this.#world.drive('clients read all', 60_000, this.#clients.readAll(voters));
   }
 }
