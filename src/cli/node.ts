@@ -5,7 +5,9 @@ import { CodedError } from '../base/errors.ts';
 import type { Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import type { NodeAction } from './node/action.ts';
+import { RESTART } from './node/restart.ts';
 import { JOIN, START } from './node/start.ts';
+import { REMOVE, TRUST } from './node/trust.ts';
 
 const SETTINGS: NodeAction = {
   name: 'settings',
@@ -20,12 +22,15 @@ Prints the reference page of all settings of a node's configuration, in Markdown
   },
 };
 
-const ACTIONS: readonly NodeAction[] = [START, JOIN, SETTINGS];
+const ACTIONS: readonly NodeAction[] = [START, JOIN, TRUST, REMOVE, RESTART, SETTINGS];
 
 const USAGE = `Usage: concordat node ACTION [OPTIONS]
 
   node start --config FILE     run the first node of a new service, or go on with one
   node join --config FILE      run a node that joins a service, or go on with one
+  node trust ID                let a node in that has asked to join, as a member
+  node remove ID               have a node leave the service, as a member
+  node restart                 let a node go on that cannot show its files to be the newest
   node settings                what a configuration file can say
 
 concordat node ACTION --help says what each takes.`;

@@ -68,8 +68,9 @@ function acceptUnproven(node: RunningNode): OperatorRoute {
         return { status: 400, json: { error: { code: 'InvalidInput', message } } };
       }
       const { waitsFor } = node;
+      const waited = node.node().state === 'Initialized';
       node.acceptUnproven();
-      return { status: 200, json: { accepted: true, waitedFor: waitsFor } };
+      return { status: 200, json: { waited, waitedFor: waitsFor } };
     },
   };
 }

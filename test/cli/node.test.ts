@@ -1,13 +1,15 @@
 /**
  * `concordat node`: one node as a process, as an operator and a supervisor meet it.
  */
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { NodeReadyLine } from '../../src/cli/node/node-ready.ts';
-import { runProgram, startProgram } from '../support/program.ts';
-import { firstNodeFiles } from './node-files.ts';
+import type { NodeStatus } from '../../src/node/node-status.ts';
+import { runProgram, spawnProgram, startProgram } from '../support/program.ts';
+import { firstNodeFiles, freePort } from './node-files.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'concordat-node-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -90,6 +92,54 @@ describe('concordat node start', () => {
   });
 });
 
+describe('a restart that nobody can prove', () => {
+  it('waits for its operator, says so, and goes on when he accepts it', async () => {
+    const operator = `127.0.0.1:${await freePort()}`;
+    const { path } = await firstNodeFiles(join(folder, 'unproven'), {
+      restart: { unproven: 'refuse' },
+      network: {
+        node_to_node_interface: { bind_address: `127.0.0.1:${await freePort()}` },
+        rpc_interfaces: {
+          primary_rpc_interface: { bind_address: `127.0.0.1:${await freePort()}` },
+        },
+        operator_interface: { bind_address: operator },
+      },
+    });
+    const first = await startNode(path);
+    expect(await first.stop()).toBe(0);
+
+    const second = startNode(path);
+    const url = `http://${operator}`;
+    const waiting = await untilStatus(url, ({ committedSeqno }) => committedSeqno > 0);
+    expect(waiting).toMatchObject({ state: 'Initialized' });
+    expect((await fetch(`${url}/ready`)).status).toBe(503);
+    expect((await fetch(`${url}/metrics`)).status).toBe(200);
+    const shown = await runProgram(['status', '--url', url]);
+    expect(shown.stdout).toContain(`restart --accept-unproven --operator ${url}`);
+    expect(shown.code).toBe(1);
+
+    const told = await runProgram(['node', 'restart', '--accept-unproven', '--operator', url]);
+    expect(told.stdout).toContain(`${url} goes on`);
+    expect(told.code).toBe(0);
+    const { ready, stop } = await second;
+    expect(ready).toMatchObject({ isNew: false, nodeId: first.ready.nodeId });
+    const { stdout } = await runProgram(['status', '--url', url]);
+    expect(stdout).toContain('restarted, unproven');
+    await stop();
+  });
+
+  it('stops when it is asked to while it waits', async () => {
+    const { path, config } = await firstNodeFiles(join(folder, 'waits'));
+    await (await startNode(path)).stop();
+    writeFileSync(path, JSON.stringify({ ...config, restart: { unproven: 'refuse' } }));
+    const child = spawnProgram(['node', 'start', '--config', path, '--json']);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    child.kill('SIGTERM');
+    const [code] = (await once(child, 'exit')) as [number | null];
+    expect(code).toBe(0);
+  });
+});
+
 describe('concordat node start --check', () => {
   it('judges the configuration and the files it names, and changes nothing', async () => {
     const { path } = await firstNodeFiles(join(folder, 'good'));
@@ -147,6 +197,18 @@ describe('what is not understood', () => {
     [['node', 'start', '--confg', 'x'], 2, /--confg/],
     [['node', 'start', '--config', '/nowhere.json'], 3, /nowhere\.json: ENOENT/],
     [['node', 'settings', 'x'], 2, /settings takes no x/],
+    [['node', 'trust'], 2, /say which node to trust/],
+    [['node', 'remove', 'a', 'b'], 2, /one node at a time, not also b/],
+    [['node', 'trust', 'abcdef'], 2, /--url or --data/],
+    [['node', 'trust', 'abcdef', '--url', 'http://a:1'], 2, /--member-certificate is missing/],
+    [['node', 'trust', 'abcdef', '--data', folder], 3, /holds no sandbox/],
+    [['node', 'restart'], 2, /--accept-unproven is missing/],
+    [['node', 'restart', '--accept-unproven'], 2, /--operator URL or --data DIR/],
+    [
+      ['node', 'restart', '--accept-unproven', '--operator', 'http://127.0.0.1:9'],
+      1,
+      /REFUSED/,
+    ],
   ])('%j', async (args, expected, told) => {
     const { code, stderr } = await runProgram(args);
     expect(stderr).toMatch(told);
@@ -171,8 +233,9 @@ describe('help', () => {
 
   it('of node names every action', async () => {
     const { stdout } = await runProgram(['node', '--help']);
-    for (const action of ['start', 'join', 'settings'])
+    for (const action of ['start', 'join', 'trust ID', 'remove ID', 'restart', 'settings']) {
       expect(stdout).toContain(`node ${action}`);
+    }
   });
 
   it('node settings prints the page of docs/', async () => {
@@ -181,3 +244,23 @@ describe('help', () => {
     expect(stdout).toBe(page);
   });
 });
+
+/** A node's status, once it is as expected. */
+async function untilStatus(
+  url: string,
+  expected: (status: NodeStatus) => boolean,
+): Promise<NodeStatus> {
+  const until = performance.now() + 30_000;
+  for (;;) {
+    let seen: unknown;
+    try {
+      const status = (await (await fetch(`${url}/status`)).json()) as NodeStatus;
+      if (expected(status)) return status;
+      seen = JSON.stringify(status);
+    } catch (error) {
+      seen = error;
+    }
+    if (performance.now() > until) throw new Error(`${url} is never as expected: ${seen}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

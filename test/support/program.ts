@@ -82,7 +82,8 @@ export async function startProgram<Ready>(
   };
 }
 
-function spawnProgram(args: readonly string[], cwd: string): ChildProcess {
+/** Starts a command and leaves the rest to the caller. */
+export function spawnProgram(args: readonly string[], cwd = ROOT): ChildProcess {
   return spawn(process.execPath, [...HARDENING, MAIN, ...args], { cwd, stdio: 'pipe' });
 }
 

@@ -96,6 +96,15 @@ export function readSettings(folder: SandboxFolder): SandboxSettings | undefined
 
 /** Where the operator's listeners of a sandbox's nodes are. Throws `NoSandbox`. */
 export function operatorUrls(path: string): readonly string[] {
+  return urlsOf(path, 'operator').map((address) => `http://${address}`);
+}
+
+/** Where the front doors of a sandbox's nodes are. Throws `NoSandbox`. */
+export function nodeUrls(path: string): readonly string[] {
+  return urlsOf(path, 'rpc').map((address) => `https://${address}`);
+}
+
+function urlsOf(path: string, which: 'operator' | 'rpc'): readonly string[] {
   const settings = readSettings(sandboxFolder(path));
   if (settings === undefined) {
     throw new CodedError(
@@ -105,8 +114,8 @@ export function operatorUrls(path: string): readonly string[] {
     );
   }
   return Array.from({ length: settings.nodes }, (_, index) => {
-    const { operator } = portNames(index + 1);
-    return `http://${LOOPBACK}:${settings.ports[operator] ?? 0}`;
+    const name = portNames(index + 1)[which];
+    return `${LOOPBACK}:${settings.ports[name] ?? 0}`;
   });
 }
 

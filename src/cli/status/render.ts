@@ -133,14 +133,17 @@ function waitingOf({ waitsFor, restart }: NodeStatus): string {
 
 function remarks(cluster: Cluster): readonly string[] {
   const { nodes, primary } = cluster;
-  const waiting = nodes.find(({ status }) => (status?.waitsFor.length ?? 0) > 0);
-  if (waiting !== undefined && primary === undefined) {
-    return [
-      `Nodes wait for others before they elect. If those never come back: concordat node restart ` +
-        `--accept-unproven --operator ${waiting.url}`,
-    ];
-  }
-  return [];
+  if (primary !== undefined) return [];
+  // A node with a ledger that takes no part yet: it has started again.
+  const waiting = nodes.filter(
+    ({ status }) => status?.state === 'Initialized' && status.committedSeqno > 0,
+  );
+  if (waiting.length === 0) return [];
+  const operators = waiting.map(({ url }) => ` --operator ${url}`).join('');
+  return [
+    'Nodes that started again wait for others to show what is newest. If those never come back: ' +
+      `concordat node restart --accept-unproven${operators}`,
+  ];
 }
 
 /** Two digits that matter. */

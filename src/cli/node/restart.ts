@@ -1,0 +1,97 @@
+/**
+ * `concordat node restart --accept-unproven`: what an operator says to a node that waits because
+ * nobody can show that its files are the newest (design decision 11).
+ */
+import { request } from 'node:http';
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { CodedError, messageOf } from '../../base/errors.ts';
+import type { CommandIo } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { operatorUrls } from '../sandbox/sandbox-folder.ts';
+import type { NodeAction } from './action.ts';
+
+const ANSWER_MS_MAX = 5_000;
+
+export const RESTART: NodeAction = {
+  name: 'restart',
+  usage: `Usage: concordat node restart --accept-unproven (--operator URL… | --data DIR) [--json]
+
+Lets nodes go on that started again and wait for others, which may never come back, to show that
+their files are the newest. If they are not, what was committed since is lost: connectors that saw
+it will refuse the service. All nodes that are to go on must be told.
+
+  --accept-unproven   say that this is understood
+  --operator URL      the operator's listener of a waiting node, http://HOST:PORT
+  --data DIR          all nodes of the sandbox in DIR that can be reached
+  --json              print JSON`,
+  run,
+};
+
+async function run(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    allowPositionals: false,
+    options: {
+      'accept-unproven': { type: 'boolean' },
+      operator: { type: 'string', multiple: true },
+      data: { type: 'string' },
+      json: { type: 'boolean' },
+    },
+  });
+  if (values['accept-unproven'] !== true) {
+    throw new CodedError('Usage', '--accept-unproven is missing: read what it means first');
+  }
+  if ((values.operator === undefined) === (values.data === undefined)) {
+    throw new CodedError('Usage', 'say which nodes: --operator URL or --data DIR');
+  }
+  const urls = values.operator ?? operatorUrls(resolve(values.data ?? ''));
+  const told = await Promise.all(urls.map((url) => tell(url)));
+  for (const { url, waited, waitedFor, fault } of values.json === true ? [] : told) {
+    const whom = waitedFor.length === 0 ? '' : `; it waited for ${waitedFor.join(', ')}`;
+    if (fault !== undefined) io.err(`${url}: ${fault}`);
+    else io.out(waited ? `${url} goes on${whom}` : `${url} did not wait for anybody`);
+  }
+  const ok = told.some(({ fault }) => fault === undefined);
+  if (values.json === true) io.out(JSON.stringify({ ok, nodes: told }));
+  return ok ? EXIT.good : EXIT.bad;
+}
+
+interface Told {
+  readonly url: string;
+  readonly waited: boolean;
+  readonly waitedFor: readonly string[];
+  readonly fault?: string;
+}
+
+async function tell(url: string): Promise<Told> {
+  try {
+    const text = await post(`${url.replace(/\/$/, '')}/restart`, '{"accept_unproven": true}');
+    const { waited, waitedFor } = JSON.parse(text) as Omit<Told, 'url'>;
+    return { url, waited, waitedFor };
+  } catch (error) {
+    return { url, waited: false, waitedFor: [], fault: messageOf(error) };
+  }
+}
+
+function post(url: string, body: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': body.length };
+    const signal = AbortSignal.timeout(ANSWER_MS_MAX);
+    const asking = request(url, { method: 'POST', headers, signal }, (response) => {
+      let text = '';
+      response.setEncoding('utf8');
+      response.on('data', (piece: string) => {
+        text += piece;
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        if (response.statusCode === 200) resolve(text);
+        else reject(new Error(`it answers ${response.statusCode}: ${text.trim()}`));
+      });
+    });
+    asking.on('error', reject);
+    asking.end(body);
+  });
+}
