@@ -125,3 +125,15 @@ export const NODE_INTERFACES_MAX = 16;
 export const OPERATOR_ACTION_BYTES_MAX = 16 * KIB;
 /** Operator's actions that are remembered so that none is carried out twice. */
 export const OPERATOR_ACTIONS_KEPT = 100;
+/** Redirects that a joiner follows in a row: each node knows the primary, or the next in line. */
+export const JOIN_REDIRECTS_MAX = 5;
+/** An answer to a joiner's question: secrets and addresses, or one piece of a file. */
+export const JOIN_ANSWER_BYTES_MAX = 4 * MIB;
+/** A joiner asks another node if one has not answered for so long. */
+export const JOIN_ANSWER_MS_MAX = 10_000;
+/** A file is fetched in pieces of this size: what is repeated after a break is little. */
+export const FETCHED_PIECE_BYTES = 1 * MIB;
+/** Rounds over all nodes in which every one gave a bad file; then fetching is given up. */
+export const FETCH_ROUNDS_MAX = 3;
+/** A snapshot is held in memory twice while it is taken in. */
+export const FETCHED_SNAPSHOT_BYTES_MAX = 4 * 1024 * MIB;

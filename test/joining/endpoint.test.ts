@@ -6,7 +6,10 @@ import { base64Of, utf8 } from '../../src/base/bytes.ts';
 import { certificatePublicKeyDer } from '../../src/crypto/certificates.ts';
 import { removeNode, transitionNodeToTrusted } from '../../src/governance/nodes-actions.ts';
 import { writePendingNode, writeTrustedNode } from '../../src/governance/nodes-joining.ts';
-import { deleteRetiredNode, markRetiredCommitted } from '../../src/governance/nodes-retirement.ts';
+import {
+  deleteRetiredNode,
+  markRetiredCommitted,
+} from '../../src/governance/nodes-retirement.ts';
 import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../../src/governance/tables.ts';
 import type { JoinRequestBody } from '../../src/http/join-wire.ts';
 import { type Joiner, newJoiner } from '../governance/small-service.ts';
