@@ -378,6 +378,14 @@ describe('a header', () => {
     expect(runtime.store.newest).toBe(before);
   });
 
+  test('is told of where it counts: at the endpoints that write', () => {
+    const { endpoints } = createQuorumApplication({ random: { bytes: randomBytes } });
+    for (const { effect, openApi, path } of endpoints) {
+      const named = JSON.stringify(openApi ?? {}).includes('x-concordat-request-id');
+      expect(named, path).toBe(effect === 'write');
+    }
+  });
+
   test('is no concern of a read', () => {
     const { first } = network();
     const path = transactionPath(first.send({}));
@@ -389,21 +397,22 @@ describe('answers in the ledger', () => {
   test.each<readonly [string, AppResponse]>([
     ['a status alone', { status: 204 }],
     ['text', { status: 200, headers: { 'content-type': 'text/plain' }, body: 'Grüße' }],
-    ['an empty text', { status: 200, body: '' }],
-    [
-      'bytes',
-      { status: 201, headers: { a: 'b', vary: 'Accept' }, body: Buffer.from([0, 255]) },
-    ],
+    ['an empty text', { status: 200, headers: {}, body: '' }],
+    ['some headers', { status: 201, headers: { a: 'b', vary: 'Accept' }, body: '{"a":"b"}' }],
   ])('come back whole: %s', (_what, response) => {
     expect(decodeOutcome(encodeOutcome(response))).toEqual(response);
   });
 
   test.each([
-    ['of another format', '02'],
-    ['that are cut off', '01000000c800000000'],
-    ['with more behind them', '01000000c8000000000000'],
-    ['with a body of no kind', '01000000c80000000003'],
-  ])('%s are damage', (_what, hex) => {
-    expect(() => decodeOutcome(Buffer.from(hex, 'hex'))).toThrow('a stored record of');
+    ['that are no text', Buffer.from([0xff, 0xfe])],
+    ['that are cut off', encodeOutcome({ status: 200, body: 'abc' }).subarray(0, 20)],
+    ['without a status', Buffer.from('{"body":"abc"}')],
+    ['of nothing', Buffer.from('null')],
+  ])('%s are damage', (_what, bytes) => {
+    expect(() => decodeOutcome(bytes)).toThrow(`a stored answer of ${bytes.length} bytes`);
+  });
+
+  test('of bytes cannot be', () => {
+    expect(() => encodeOutcome({ status: 200, body: Buffer.alloc(1) })).toThrow('with text');
   });
 });

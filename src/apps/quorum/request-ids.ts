@@ -13,7 +13,7 @@ import { InvariantError } from '../../base/assert.ts';
 import { equalBytes, utf8 } from '../../base/bytes.ts';
 import { ERROR_CODE_HEADER, REQUEST_ID_HEADER } from '../../base/own-headers.ts';
 import { sha256Text } from '../../crypto/hash.ts';
-import type { ArchiveRow, ReadView, Transaction } from '../../kv/tables.ts';
+import type { Archive, ArchiveRow, ReadArchive, ReadView } from '../../kv/tables.ts';
 import { type AppRequest, type AppResponse, answer, type Step } from '../interface.ts';
 import { callerOf } from './organisation.ts';
 import { decodeOutcome, encodeOutcome } from './outcome.ts';
@@ -29,6 +29,15 @@ export interface RequestId {
 }
 
 const FORM = /^(0|[1-9]\d{0,15})\.[0-9a-f]{32}$/;
+
+/** The header, as an OpenAPI document tells of it. */
+export const REQUEST_ID_PARAMETER = {
+  in: 'header',
+  name: REQUEST_ID_HEADER,
+  required: false,
+  description: 'What is asked again under the same id is done once and answered alike.',
+  schema: { type: 'string', pattern: FORM.source },
+} as const;
 
 /** Reads `<S>.<32 hexadecimal digits>`; refuses anything else. */
 export function requestIdOf(value: string): RequestId {
@@ -65,7 +74,7 @@ export function onceUnderId(
   if (value === undefined) return handle();
   const id = requestIdOf(value);
   const label = utf8(callerOf(request, view).id);
-  const rows = rowsOf(view, id, label);
+  const rows = rowsOf(view.archive(REQUESTS), id, label);
   if (rows.length === 0) return first({ id, label, kept, others: new Set() }, handle());
   return {
     kind: 'fetch',
@@ -80,11 +89,12 @@ export function onceUnderId(
 }
 
 /** The organisation's rows that may be the id's. */
-function rowsOf(view: ReadView, id: RequestId, label: Uint8Array): readonly ArchiveRow[] {
-  return view
-    .archive(REQUESTS)
-    .find(id.key)
-    .filter((row) => equalBytes(row.label, label));
+function rowsOf(
+  requests: ReadArchive,
+  id: RequestId,
+  label: Uint8Array,
+): readonly ArchiveRow[] {
+  return requests.find(id.key).filter((row) => equalBytes(row.label, label));
 }
 
 /**
@@ -95,11 +105,17 @@ function rowsOf(view: ReadView, id: RequestId, label: Uint8Array): readonly Arch
 function first(attempt: Attempt, step: Step): Step {
   switch (step.kind) {
     case 'answer':
-      return { kind: 'write', apply: (tx) => refusal(tx, attempt) ?? step.response };
+      return {
+        kind: 'write',
+        apply: (tx) => refusal(tx.archive(REQUESTS), attempt) ?? step.response,
+      };
     case 'write':
       return {
         kind: 'write',
-        apply: (tx) => refusal(tx, attempt) ?? noted(tx, attempt, step.apply(tx)),
+        apply: (tx) => {
+          const requests = tx.archive(REQUESTS);
+          return refusal(requests, attempt) ?? noted(requests, attempt, step.apply(tx));
+        },
       };
     case 'fetch':
       return {
@@ -115,9 +131,12 @@ function first(attempt: Attempt, step: Step): Step {
 }
 
 /** Why an attempt must not run in the newest state, if it must not. */
-function refusal(tx: Transaction, { id, label, others }: Attempt): AppResponse | undefined {
-  if (rowsOf(tx, id, label).some(({ seqno }) => !others.has(seqno))) return underWay(id);
-  const horizon = tx.archive(REQUESTS).horizonOf(label);
+function refusal(
+  requests: ReadArchive,
+  { id, label, others }: Attempt,
+): AppResponse | undefined {
+  if (rowsOf(requests, id, label).some(({ seqno }) => !others.has(seqno))) return underWay(id);
+  const horizon = requests.horizonOf(label);
   return id.seen < horizon ? tooOld(id, horizon) : undefined;
 }
 
@@ -146,11 +165,14 @@ function withCode(code: string, response: AppResponse): AppResponse {
 }
 
 /** Stores an answer under its id if what was done stays; what has no effect may be asked again. */
-function noted(tx: Transaction, attempt: Attempt, response: AppResponse): AppResponse {
-  const { id, label, kept } = attempt;
+function noted(
+  requests: Archive,
+  { id, label, kept }: Attempt,
+  response: AppResponse,
+): AppResponse {
   const succeeded = response.status >= 200 && response.status < 300;
   if (response.applyWrites ?? succeeded) {
-    tx.archive(REQUESTS).store(id.key, label, encodeOutcome(response), kept);
+    requests.store(id.key, label, encodeOutcome(response), kept);
   }
   return response;
 }

@@ -14,7 +14,7 @@ import {
   type Step,
   type Verb,
 } from '../interface.ts';
-import { onceUnderId } from './request-ids.ts';
+import { onceUnderId, REQUEST_ID_PARAMETER } from './request-ids.ts';
 import { Refusal } from './wire/answers.ts';
 
 export interface Route {
@@ -52,13 +52,19 @@ function endpointOf(prefix: string, route: Route, requestIdsKept: number): Endpo
     answers: 'committed',
     bodyBytesMax: PAYLOAD_BODY_BYTES_MAX,
     summary: route.summary,
-    handle:
-      route.effect === 'write'
-        ? (request, view) =>
-            guarded(() =>
-              onceUnderId(request, view, requestIdsKept, () => handle(request, view)),
-            )
-        : handle,
+    ...(route.effect === 'write' ? underIds(handle, requestIdsKept) : { handle }),
+  };
+}
+
+/** A writing endpoint's handler, done once under a request id, and that it takes one. */
+function underIds(
+  handle: Endpoint['handle'],
+  kept: number,
+): Pick<Endpoint, 'handle' | 'openApi'> {
+  return {
+    openApi: { parameters: [REQUEST_ID_PARAMETER] },
+    handle: (request, view) =>
+      guarded(() => onceUnderId(request, view, kept, () => handle(request, view))),
   };
 }
 
