@@ -437,12 +437,17 @@ describe('during an election', () => {
 
   test('one whose client hangs up is forgotten at once, and its room given back', async () => {
     pair.backup.service.forwardTo = undefined;
+    pair.backup.service.primaryId = undefined;
     const client = await RawClient.connect(pair.backup, pair.backup.user);
     const reply = client.ask('POST', '/app/log/private', ENTRY);
     await until(() => pair.backup.door.stats().counters.held === 1);
+    const began = performance.now();
     client.close();
     await expect(reply).rejects.toThrow();
     await until(() => pair.backup.door.stats().bodies.bytesInFlight === 0);
+    // Long before its four seconds are over.
+    expect(performance.now() - began).toBeLessThan(2_000);
+    pair.backup.service.primaryId = pair.primary.service.nodeId;
     pair.backup.service.forwardTo = (request) => pair.primary.door.executeForwarded(request);
     await new Promise((resolve) => setTimeout(resolve, 200));
     expect(pair.backup.service.forwarded).toHaveLength(0);
