@@ -82,7 +82,7 @@ export function benchOptions(args: readonly string[]): BenchOptions {
   return {
     help: values.help === true,
     quick: values.quick === true,
-    works: worksNamed(values.only),
+    works: worksNamed(values.only, values.quick === true),
     json: values.json,
     data: values.data,
     profile: values.profile,
@@ -103,8 +103,9 @@ export function benchOptions(args: readonly string[]): BenchOptions {
   };
 }
 
-function worksNamed(names: readonly string[] | undefined): readonly Work[] {
-  if (names === undefined) return WORKS;
+/** Starting services of several nodes takes longer than a quick run may: it must be asked for. */
+function worksNamed(names: readonly string[] | undefined, quick: boolean): readonly Work[] {
+  if (names === undefined) return WORKS.filter(({ nodes }) => !quick || nodes === undefined);
   const known = WORKS.map(({ name }) => JSON.stringify(name)).join(', ');
   for (const name of names) {
     if (WORKS.some((work) => work.name === name)) continue;

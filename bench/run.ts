@@ -5,8 +5,9 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BenchOptions } from './arguments.ts';
+import { runOnClusters } from './cluster-run.ts';
 import { Generator } from './generator/generator.ts';
-import { describeMachine, processMemory, watchOthers } from './machine.ts';
+import { describeMachine, type ProcessMemory, processMemory, watchOthers } from './machine.ts';
 import { RESULT_VERSION, type RunResults, type WorkResult } from './result.ts';
 import { statementsOf, warningsOf } from './statements.ts';
 import { AppendSync } from './systems/append-sync.ts';
@@ -44,16 +45,23 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     const generator = new Generator();
     ends.push(() => generator.stop());
 
-    const pids = [process.pid, service.pid, bare.pid, file.pid, generator.pid];
+    const pids = [process.pid, ...service.pids, bare.pid, file.pid, generator.pid];
     const others = watchOthers(pids);
+    const mayRepeat = (): boolean => Date.now() - startedMs < options.repeatUntilMs;
     const works: WorkResult[] = [];
     let stored = 0;
     for (const work of options.works) {
+      if (work.nodes !== undefined) {
+        const inside = join(folder, 'clusters');
+        const known = { service, generator, folder: inside, pids, mayRepeat };
+        works.push(await runOnClusters(work, work.nodes, known, options, io));
+        continue;
+      }
       const { result, writes } = await runWork(
         work,
         { service, bare, file, generator },
         options,
-        { others, mayRepeat: () => Date.now() - startedMs < options.repeatUntilMs },
+        { others, mayRepeat },
         io,
       );
       works.push(result);
@@ -68,7 +76,7 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       machine,
       systems: statementsOf(options),
       works,
-      memory: processMemory(service.pid) ?? null,
+      memory: memoryOf(service.pids),
       stored,
       warnings: warningsOf(works, machine.fileSystem, options),
     };
@@ -76,4 +84,16 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     io.progress('bench: stopping everything');
     for (const end of ends.reverse()) await end();
   }
+}
+
+/** Of all processes together; null where one cannot be read. */
+function memoryOf(pids: readonly number[]): ProcessMemory | null {
+  let [residentBytes, peakBytes] = [0, 0];
+  for (const pid of pids) {
+    const one = processMemory(pid);
+    if (one === undefined) return null;
+    residentBytes += one.residentBytes;
+    peakBytes += one.peakBytes;
+  }
+  return { residentBytes, peakBytes };
 }

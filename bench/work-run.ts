@@ -45,8 +45,8 @@ export async function runWork(
   const target = await work.prepare(context);
   const growth = work.writes ? await firstWrites(context, target) : undefined;
   const bareTarget = await bareTargetFor(context, target, bare);
-  const ours = await HttpContender.open(CONCORDAT, generator, service.pid, target);
-  const theirs = await HttpContender.open(BARE_HTTPS, generator, bare.pid, bareTarget);
+  const ours = await HttpContender.open(CONCORDAT, generator, service.pids, target);
+  const theirs = await HttpContender.open(BARE_HTTPS, generator, [bare.pid], bareTarget);
   const waits = work.waitsForCommit && growth !== undefined;
   if (waits) {
     const sync = options.durability === 'fsync';

@@ -21,6 +21,8 @@ export interface Work {
   readonly writes: boolean;
   /** The answer comes after commit, so that the disk sets a limit. */
   readonly waitsForCommit: boolean;
+  /** Sizes of the services that do it, compared with each other; one node when absent. */
+  readonly nodes?: readonly number[];
   /** Stores what the work reads, and gives back its requests. */
   prepare(context: WorkContext): Promise<Target>;
 }
@@ -34,6 +36,8 @@ const SEND_TYPE = 'application/vnd.tessera-4.0+json';
 const READ_TYPE = 'application/vnd.tessera-2.1+json';
 const SENDER = 1;
 const RECIPIENT = 2;
+
+const COMMITTED = { 'x-concordat-wait': 'commit' };
 
 export const WORKS: readonly Work[] = [
   {
@@ -56,14 +60,22 @@ export const WORKS: readonly Work[] = [
     summary: 'a private log message over mTLS, answered before commit as CCF does',
     writes: true,
     waitsForCommit: false,
-    prepare: async (context) => logWriteTarget(context, {}),
+    prepare: (context) => logWriteTarget(context, {}),
   },
   {
     name: 'log write committed',
     summary: 'the same, answered after commit (x-concordat-wait: commit)',
     writes: true,
     waitsForCommit: true,
-    prepare: async (context) => logWriteTarget(context, { 'x-concordat-wait': 'commit' }),
+    prepare: (context) => logWriteTarget(context, COMMITTED),
+  },
+  {
+    name: 'replicated write',
+    summary: 'the same on services of 1, 3 and 5 nodes, at their primaries',
+    writes: true,
+    waitsForCommit: true,
+    nodes: [1, 3, 5],
+    prepare: (context) => logWriteTarget(context, COMMITTED),
   },
   {
     name: 'log read',
@@ -108,12 +120,12 @@ async function receiveTarget(context: WorkContext): Promise<Target> {
   return { ...plainTarget(url, context), requests, expectedStatus: 200 };
 }
 
-function logWriteTarget(
+async function logWriteTarget(
   context: WorkContext,
   extra: Readonly<Record<string, string>>,
   count: number = REQUESTS,
-): Target {
-  const url = new URL(context.service.ready.service.url);
+): Promise<Target> {
+  const url = await context.service.primaryUrl();
   const requests = times(count, (id) =>
     requestBytes({
       method: 'POST',
@@ -127,7 +139,7 @@ function logWriteTarget(
 }
 
 async function logReadTarget(context: WorkContext): Promise<Target> {
-  const write = logWriteTarget(context, {}, STORED);
+  const write = await logWriteTarget(context, {}, STORED);
   // Several connections are not equally fast and would leave gaps: one goes through every number.
   await oneRun(context, { ...write, connections: 1 }, STORED);
   const url = new URL(context.service.ready.service.url);

@@ -1,10 +1,11 @@
 /**
- * The service under test: a sandbox of three organisations in one process, started as the launcher
- * starts it, with the flags this process runs under (design decision 16).
+ * The service under test: a sandbox of three organisations, its nodes in processes of their own,
+ * started as the launcher starts it, with the flags this process runs under (design decision 16).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { request } from 'node:https';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
@@ -15,6 +16,8 @@ export const CONCORDAT = 'Concordat';
 export interface ConcordatOptions {
   readonly folder: string;
   readonly durability: 'fsync' | 'os';
+  /** One when absent. */
+  readonly nodes?: number;
   /** A folder for a processor profile of the whole run. */
   readonly profile?: string;
 }
@@ -43,8 +46,9 @@ export class Concordat {
   }
 
   static async start(options: ConcordatOptions): Promise<Concordat> {
-    const { folder, durability, profile } = options;
-    const sandbox = ['sandbox', '--data', folder, '--organisations', '3', '--json'];
+    const { folder, durability, profile, nodes = 1 } = options;
+    const size = ['--nodes', String(nodes), '--organisations', '3'];
+    const sandbox = ['sandbox', '--data', folder, ...size, '--json'];
     const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
     const child = spawn(
       process.execPath,
@@ -70,8 +74,17 @@ export class Concordat {
     }
   }
 
-  get pid(): number {
-    return this.#process.pid ?? 0;
+  /** The sandbox with its transaction managers, and each node. */
+  get pids(): readonly number[] {
+    return [this.#process.pid ?? 0, ...this.ready.nodes.map(({ pid }) => pid)];
+  }
+
+  /** Where the node listens that executes writes. */
+  async primaryUrl(): Promise<URL> {
+    const url = new URL('/node/network', this.ready.service.url);
+    const network = await jsonOf(url, this.credentialsOf(1));
+    const primary = this.ready.nodes.find(({ nodeId }) => nodeId === network.primary_id);
+    return new URL(primary?.url ?? this.ready.service.url);
   }
 
   credentialsOf(organisation: number): Credentials {
@@ -129,6 +142,21 @@ export class Concordat {
       throw new Error(`the sandbox has no organisation ${number}`);
     return organisation;
   }
+}
+
+function jsonOf(url: URL, credentials: Credentials): Promise<{ readonly primary_id?: string }> {
+  return new Promise((resolve, reject) => {
+    const asking = request(url, credentials, (response) => {
+      let text = '';
+      response.on('data', (bytes: Buffer) => {
+        text += bytes.toString();
+      });
+      response.on('error', reject);
+      response.on('end', () => resolve(JSON.parse(text) as { primary_id?: string }));
+    });
+    asking.on('error', reject);
+    asking.end();
+  });
 }
 
 function killAfter(child: ChildProcess, milliseconds: number): () => void {

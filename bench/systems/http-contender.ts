@@ -1,6 +1,6 @@
 /**
  * A system behind HTTP as a contender: the generator's requests to it, the processor time of its
- * process.
+ * processes.
  */
 import type { Contender, Slice } from '../contender.ts';
 import type { Generator } from '../generator/generator.ts';
@@ -11,23 +11,23 @@ import { processCpuMs } from '../machine.ts';
 export class HttpContender implements Contender {
   readonly name: string;
   readonly #generator: Generator;
-  readonly #pid: number;
+  readonly #pids: readonly number[];
   #answered = 0;
 
-  private constructor(name: string, generator: Generator, pid: number) {
+  private constructor(name: string, generator: Generator, pids: readonly number[]) {
     this.name = name;
     this.#generator = generator;
-    this.#pid = pid;
+    this.#pids = pids;
   }
 
   static async open(
     name: string,
     generator: Generator,
-    pid: number,
+    pids: readonly number[],
     target: Target,
   ): Promise<HttpContender> {
     await generator.open(name, target);
-    return new HttpContender(name, generator, pid);
+    return new HttpContender(name, generator, pids);
   }
 
   /** Requests answered so far, warming up included. */
@@ -36,9 +36,9 @@ export class HttpContender implements Contender {
   }
 
   async slice(milliseconds: number): Promise<Slice> {
-    const before = processCpuMs(this.#pid);
+    const before = this.#cpuMs();
     const result = await this.#generator.run(this.name, { milliseconds });
-    const after = processCpuMs(this.#pid);
+    const after = this.#cpuMs();
     this.#answered += result.requests;
     return {
       requests: result.requests,
@@ -47,6 +47,16 @@ export class HttpContender implements Contender {
       systemCpuMs: before === undefined || after === undefined ? undefined : after - before,
       generatorCpuMs: result.cpuMs,
     };
+  }
+
+  #cpuMs(): number | undefined {
+    let total = 0;
+    for (const pid of this.#pids) {
+      const one = processCpuMs(pid);
+      if (one === undefined) return undefined;
+      total += one;
+    }
+    return total;
   }
 
   async close(): Promise<void> {
