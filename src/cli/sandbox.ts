@@ -1,12 +1,13 @@
 /**
  * `concordat sandbox`: a sandbox for programs. One JSON line says that it is ready, and where.
  */
+import { isCoded } from '../base/errors.ts';
 import type { Command, CommandIo } from './command.ts';
 import { whenStopped } from './command-io.ts';
 import { EXIT } from './exit-codes.ts';
 import { nodeLog } from './node-log.ts';
 import { readyTable } from './sandbox/ready-table.ts';
-import { startSandbox } from './sandbox/sandbox.ts';
+import { type RunningSandbox, startSandbox } from './sandbox/sandbox.ts';
 import { DATA_DEFAULT, SANDBOX_USAGE, sandboxArguments } from './sandbox/sandbox-arguments.ts';
 
 export const command: Command = {
@@ -31,7 +32,14 @@ export async function runSandbox(
   json: boolean,
   io: CommandIo,
 ): Promise<number> {
-  const sandbox = await startSandbox(options, { log: nodeLog(io) });
+  let sandbox: RunningSandbox;
+  try {
+    sandbox = await startSandbox(options, { log: nodeLog(io), signal: io.signal });
+  } catch (error) {
+    if (!isCoded(error, 'Stopped')) throw error;
+    io.err(error.message);
+    return EXIT.good;
+  }
   io.out(json ? JSON.stringify(sandbox.ready) : readyTable(sandbox.ready, sandbox.isNew));
   await whenStopped(io.signal);
   io.progress('stopping …');

@@ -45,7 +45,7 @@ async function demonstrate(parsed: SandboxArguments, io: CommandIo): Promise<num
   try {
     const sandbox = await startSandbox(
       { ...parsed.options, data: parsed.data ?? temporary ?? DATA_DEFAULT },
-      { log: nodeLog(io) },
+      { log: nodeLog(io), signal: io.signal },
     );
     try {
       // Words go where they do not mix with the JSON that a program reads.

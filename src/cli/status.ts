@@ -116,7 +116,7 @@ function statusAt(url: string): Promise<NodeStatus> {
       response.on('end', () => {
         try {
           if (response.statusCode !== 200) throw new Error(`it answers ${response.statusCode}`);
-          resolve(JSON.parse(text) as NodeStatus);
+          resolve(statusIn(text));
         } catch (error) {
           reject(error);
         }
@@ -126,6 +126,18 @@ function statusAt(url: string): Promise<NodeStatus> {
       reject(error.name === 'AbortError' ? new Error('no answer within 1 s') : error);
     });
   });
+}
+
+/** A node of another version may lack what is needed here. */
+function statusIn(text: string): NodeStatus {
+  const status = JSON.parse(text) as Partial<NodeStatus> | null;
+  const isStatus =
+    typeof status?.nodeId === 'string' &&
+    typeof status.committedSeqno === 'number' &&
+    Array.isArray(status.peers) &&
+    Array.isArray(status.waitsFor);
+  if (isStatus) return status as NodeStatus;
+  throw new Error('what it answers is no status that this version knows');
 }
 
 function baseOf(text: string): string {

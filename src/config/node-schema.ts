@@ -95,10 +95,6 @@ const start = optionalSection({
       'recovery shares that together recover the ledger secret',
     ),
   }),
-  cose_signatures: section({
-    issuer: defaulted(text, 'concordat', 'issuer in the signatures of the service'),
-    subject: defaulted(text, 'ledger.signature', 'subject in them'),
-  }),
   opens,
 });
 
@@ -166,6 +162,8 @@ export const NODE_SCHEMA = section({
       "transactions after which the service's own is due (mixed)",
     ),
     service_delay: defaulted(duration('1ms'), '1s', 'time after which it is due (mixed)'),
+    issuer: defaulted(text, 'concordat', "issuer in the service's own, the same on every node"),
+    subject: defaulted(text, 'ledger.signature', 'subject in them, the same on every node'),
   }),
   snapshots: section({
     tx_count: defaulted(count(1, COUNT_MAX), 10_000, 'transactions after which one is due'),

@@ -84,7 +84,12 @@ export async function startProgram<Ready>(
 
 /** Starts a command and leaves the rest to the caller. */
 export function spawnProgram(args: readonly string[], cwd = ROOT): ChildProcess {
-  return spawn(process.execPath, [...HARDENING, MAIN, ...args], { cwd, stdio: 'pipe' });
+  return spawn(process.execPath, [...HARDENING, MAIN, ...args], {
+    cwd,
+    // The last is the lifeline: a test that fails leaves no program behind.
+    stdio: ['pipe', 'pipe', 'pipe', 'pipe'],
+    env: { ...process.env, CONCORDAT_LIFELINE: `${process.pid} 3` },
+  });
 }
 
 async function toEnd(child: ChildProcess, input = ''): Promise<Ended> {

@@ -56,18 +56,24 @@ export async function orderNode(
   return { nodeId, status: node_status, transaction: answer.txId };
 }
 
-interface ListedNode {
+export interface ListedNode {
   readonly node_id: string;
   readonly status: string;
+  readonly rpc_interfaces?: Readonly<Record<string, { readonly published_address?: string }>>;
+}
+
+/** The nodes that the ledger names. */
+export async function listNodes(service: ServiceAsker): Promise<readonly ListedNode[]> {
+  const answer = await service.get('/node/network/nodes');
+  if (answer.status !== 200) throw refusalIn(answer, 'the list of nodes');
+  return (JSON.parse(answer.body) as { readonly nodes: readonly ListedNode[] }).nodes;
 }
 
 /**
  * The whole id of a node by its first digits. Throws `UnknownNode`, naming the nodes there are.
  */
 export async function nodeIdOf(given: string, service: ServiceAsker): Promise<string> {
-  const answer = await service.get('/node/network/nodes');
-  if (answer.status !== 200) throw refusalIn(answer, 'the list of nodes');
-  const { nodes } = JSON.parse(answer.body) as { readonly nodes: readonly ListedNode[] };
+  const nodes = await listNodes(service);
   const wanted = given.toLowerCase();
   const isId = new RegExp(`^[0-9a-f]{${PREFIX_DIGITS_MIN},64}$`).test(wanted);
   const found = isId ? nodes.filter(({ node_id }) => node_id.startsWith(wanted)) : [];

@@ -2,16 +2,17 @@
  * One node as a process: its composition root, from a configuration to a line that says it is
  * ready.
  */
-import { rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { Application } from '../../apps/interface.ts';
 import { createLogApplication } from '../../apps/log/application.ts';
 import { createQuorumApplication } from '../../apps/quorum/application.ts';
-import { CodedError } from '../../base/errors.ts';
+import { isCoded } from '../../base/errors.ts';
 import { VERSION } from '../../base/version.ts';
 import { textOfAddress } from '../../config/kinds.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
 import { systemRandom } from '../../crypto/random.ts';
 import { durableDisk } from '../../node/durable-disk.ts';
+import { prepareJoin } from '../../node/joining/prepare-join.ts';
 import { foldersOf } from '../../node/node-folders.ts';
 import {
   NODE_DEFAULTS,
@@ -21,6 +22,7 @@ import {
   SIGNATURE_DEFAULTS,
 } from '../../node/node-options.ts';
 import { openOperatorListener } from '../../node/operator.ts';
+import type { Peer } from '../../node/peers/peer-network.ts';
 import { realClock, realTimers } from '../../node/real-time.ts';
 import type { RunningNode } from '../../node/running-node.ts';
 import { type NewService, startNode } from '../../node/start-node.ts';
@@ -63,8 +65,9 @@ export async function startNodeProcess(
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
-    const creation = creationOf(config);
-    const { node, isNew } = await startNode(nodeOptionsOf(config), dependencies, creation);
+    const begun = await begin(config, dependencies, signal);
+    if (begun === 'stopped') return begun;
+    const { node, isNew, creation } = begun;
     started.push({ stop: () => node.stop() });
     const at = config.network.operator_interface.bind_address;
     // Before the node is ready: one that waits for its operator must be able to say so.
@@ -75,7 +78,7 @@ export async function startNodeProcess(
       await stop();
       return 'stopped';
     }
-    if (isNew) await openService(config, creation, node, log);
+    if (creation !== undefined && isNew) await openService(config, creation, node, log);
     if (config.command.kind === 'start') {
       writeFileSync(config.command.serviceCertificateFile, node.serviceCertificatePem);
     }
@@ -104,16 +107,67 @@ export async function startNodeProcess(
   }
 }
 
-/** What a new service begins with. */
-function creationOf({ command }: NodeConfig): NewService {
-  if (command.kind === 'join') {
-    throw new CodedError(
-      'JoinMissing',
-      'this build starts new services only: no node can join',
-    );
+interface Begun {
+  readonly node: RunningNode;
+  readonly isNew: boolean;
+  /** What a new service begins with, where this node may found one. */
+  readonly creation?: NewService;
+}
+
+/** A node that founds a service, has joined one, or goes on with what its folder holds. */
+async function begin(
+  config: NodeConfig,
+  dependencies: NodeDependencies,
+  signal: AbortSignal,
+): Promise<Begun | 'stopped'> {
+  const { command } = config;
+  const options = nodeOptionsOf(config);
+  if (command.kind === 'start') {
+    const recoveryThreshold = command.start.service_configuration.recovery_threshold;
+    const creation = { members: readMembers(command.start), recoveryThreshold };
+    return { ...(await startNode(options, dependencies, creation)), creation };
   }
-  const recoveryThreshold = command.start.service_configuration.recovery_threshold;
-  return { members: readMembers(command.start), recoveryThreshold };
+  // Held while the node joins too: its folder is nobody else's meanwhile.
+  const index = await openIndexInTime(foldersOf(config.folder).index);
+  let peers: readonly Peer[] | undefined;
+  try {
+    peers = await joinService(config, command, options, dependencies, signal);
+  } catch (error) {
+    await index.close();
+    if (isCoded(error, 'JoinStopped')) return 'stopped';
+    throw error;
+  }
+  const held = { ...dependencies, openIndex: async () => index };
+  const { node } = await startNode(options, held, undefined, peers);
+  return { node, isNew: peers !== undefined };
+}
+
+/** Joins the service; undefined when the folder's node has done so before. */
+async function joinService(
+  config: NodeConfig,
+  { join, serviceCertificateFile }: Extract<NodeConfig['command'], { kind: 'join' }>,
+  options: NodeOptions,
+  dependencies: NodeDependencies,
+  signal: AbortSignal,
+): Promise<readonly Peer[] | undefined> {
+  try {
+    const { peers } = await prepareJoin(
+      {
+        folder: config.folder,
+        addresses: options,
+        serviceCertificatePem: readFileSync(serviceCertificateFile, 'utf8'),
+        targets: [textOfAddress(join.target_rpc_address)],
+        fetchSnapshot: join.fetch_recent_snapshot,
+        retryMs: join.retry_timeout,
+        archivedTables: options.applications.flatMap((each) => each.archivedTables),
+      },
+      { ...dependencies, signal },
+    );
+    return peers;
+  } catch (error) {
+    if (isCoded(error, 'AlreadyJoined')) return undefined;
+    throw error;
+  }
 }
 
 async function openService(
@@ -130,7 +184,7 @@ async function openService(
 
 /** What a node is told, from its configuration. */
 export function nodeOptionsOf(config: NodeConfig): NodeOptions {
-  const { network, ledger_signatures: signatures, command } = config;
+  const { network, ledger_signatures: signatures } = config;
   const rpc = network.rpc_interfaces.primary_rpc_interface;
   const features = rpc.enabled_operator_features;
   const peers = network.node_to_node_interface;
@@ -158,7 +212,8 @@ export function nodeOptionsOf(config: NodeConfig): NodeOptions {
       delayMs: signatures.delay,
       serviceSignatureMs: signatures.service_delay,
       serviceSignatureTransactions: signatures.service_tx_count,
-      ...(command.kind === 'start' ? command.start.cose_signatures : {}),
+      issuer: signatures.issuer,
+      subject: signatures.subject,
     },
     chunkBytes: config.ledger.chunk_size,
     snapshotEntries: config.snapshots.tx_count,

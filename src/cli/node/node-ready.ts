@@ -28,10 +28,3 @@ export interface OrganisationLine {
   readonly partyKeys: readonly string[];
   readonly residents: readonly ResidentRow[];
 }
-
-/** What a joining node says before it is ready, with `--json`: it waits to be trusted. */
-export interface NodePendingLine {
-  readonly pending: true;
-  readonly nodeId: string;
-  readonly pid: number;
-}

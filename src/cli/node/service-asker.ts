@@ -22,10 +22,16 @@ export interface ServiceAnswer {
 export class ServiceAsker {
   readonly #urls: readonly string[];
   readonly #agent: Agent;
+  readonly #retriesMsMax: number;
 
   /** Asks the first of several nodes that answers. */
-  constructor(urls: readonly string[], serviceCertificatePem: string) {
+  constructor(
+    urls: readonly string[],
+    serviceCertificatePem: string,
+    retriesMsMax = RETRIES_MS_MAX,
+  ) {
     this.#urls = urls;
+    this.#retriesMsMax = retriesMsMax;
     this.#agent = new Agent({ ca: serviceCertificatePem, keepAlive: false });
   }
 
@@ -51,7 +57,7 @@ export class ServiceAsker {
           last = error;
         }
       }
-      if (waitedMs < RETRIES_MS_MAX) {
+      if (waitedMs < this.#retriesMsMax) {
         await sleep(RETRY_MS);
         continue;
       }

@@ -36,8 +36,8 @@ export const JOIN: NodeAction = {
   usage: `Usage: concordat node join --config FILE [--check] [--json]
 
 Runs a node that joins a service: it asks to be trusted, fetches what it lacks of the ledger, and
-then takes part. Where its folder holds a ledger, it goes on with that. With --json it first
-prints {"pending":true,"nodeId":…} when it waits to be trusted (concordat node trust).
+then takes part. Where its folder holds a ledger, it goes on with that. While it waits to be
+trusted, it says under which id (concordat node trust ID).
 
 ${OPTIONS}`,
   run: (args, io) => run('join', args, io),

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import type { NodeLog } from '../../node/node-options.ts';
-import type { NodePendingLine, NodeReadyLine } from '../node/node-ready.ts';
+import type { NodeReadyLine } from '../node/node-ready.ts';
 
 /** Pause before a node that ended is started again; it doubles with each failure. */
 const RESTART_MS_MIN = 500;
@@ -28,22 +28,16 @@ export interface NodeChildOptions {
   readonly restarts: boolean;
 }
 
-export interface NodeChildDependencies {
-  readonly log: NodeLog;
-  /** It waits to be trusted. */
-  readonly onPending: (line: NodePendingLine) => void;
-}
-
 export class NodeChild {
   readonly #options: NodeChildOptions;
-  readonly #deps: NodeChildDependencies;
+  readonly #log: NodeLog;
   #process: ChildProcess | undefined;
   readonly #stopping = new AbortController();
   #watching: Promise<void> | undefined;
 
-  constructor(options: NodeChildOptions, dependencies: NodeChildDependencies) {
+  constructor(options: NodeChildOptions, log: NodeLog) {
     this.#options = options;
-    this.#deps = dependencies;
+    this.#log = log;
   }
 
   /** Starts it; resolves when it is ready, and rejects with what the node itself said. */
@@ -70,7 +64,7 @@ export class NodeChild {
   /** Follows the lives of this node, one after the other. */
   async #watch(first: Life): Promise<void> {
     const { number, restarts } = this.#options;
-    const { log } = this.#deps;
+    const log = this.#log;
     let life = first;
     for (let pauseMs = RESTART_MS_MIN; ; ) {
       const how = await life.ended;
@@ -134,8 +128,7 @@ export class NodeChild {
       for await (const line of createInterface({ input: child.stdout })) {
         const said = JSON.parse(line) as SaidLine;
         if ('ready' in said) return said;
-        if ('pending' in said) this.#deps.onPending(said);
-        else failure = new CodedError(said.error.code, said.error.message);
+        failure = new CodedError(said.error.code, said.error.message);
       }
     }
     const how = await ended;
@@ -145,7 +138,7 @@ export class NodeChild {
   /** What the node says for people, with who says it. */
   #passOn({ stderr }: ChildProcess): void {
     if (stderr === null) return;
-    const { log } = this.#deps;
+    const log = this.#log;
     createInterface({ input: stderr }).on('line', (line) => {
       const text = `node ${this.#options.number}: ${line}`;
       if (line.endsWith(' …')) log.info(text.slice(0, -2));
@@ -162,7 +155,6 @@ interface Life {
 
 type SaidLine =
   | NodeReadyLine
-  | NodePendingLine
   | { readonly ok: false; readonly error: { readonly code: string; readonly message: string } };
 
 function isAlive(child: ChildProcess): boolean {

@@ -3,17 +3,19 @@
  * node, and in this one the transaction managers and the eye on the nodes.
  */
 import { resolve } from 'node:path';
+import { invariant } from '../../base/assert.ts';
 import { base64Of } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import type { Connector } from '../../connector/connector.ts';
 import type { NodeLog, NodeOptions } from '../../node/node-options.ts';
 import { realClock } from '../../node/real-time.ts';
+import { whenStopped } from '../command-io.ts';
 import { mustBeFree } from '../node/index-in-time.ts';
 import type { NodeReadyLine, OrganisationLine } from '../node/node-ready.ts';
 import { type PartyKeysByOrganisation, readPartyKeys } from '../node/party-keys-file.ts';
 import { connectOrganisation } from './connectors.ts';
-import { NodeChild } from './node-child.ts';
-import { nodeConfiguration, type SandboxPlan } from './node-configuration.ts';
+import { NodeCluster } from './node-cluster.ts';
+import type { SandboxPlan } from './node-configuration.ts';
 import { HeldPorts } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
@@ -52,6 +54,8 @@ export interface SandboxOptions {
 
 export interface SandboxDependencies {
   readonly log: NodeLog;
+  /** Aborted when it is asked to stop, be it ready or not. */
+  readonly signal: AbortSignal;
 }
 
 export interface RunningSandbox {
@@ -61,10 +65,13 @@ export interface RunningSandbox {
   stop(): Promise<void>;
 }
 
-/** Starts a sandbox; everything listens when this resolves. */
+/**
+ * Starts a sandbox; everything listens when this resolves. Rejects with `Stopped`, all of it gone,
+ * when it was asked to stop meanwhile.
+ */
 export async function startSandbox(
   options: SandboxOptions,
-  { log }: SandboxDependencies,
+  { log, signal }: SandboxDependencies,
 ): Promise<RunningSandbox> {
   const folder = sandboxFolder(resolve(options.data));
   const settings = readSettings(folder);
@@ -94,27 +101,11 @@ export async function startSandbox(
       ...(partyKeysFile === undefined ? {} : { partyKeysFile }),
       ...(options.residents === undefined ? {} : { residents: options.residents }),
     };
-    const children: NodeChild[] = [];
-    started.push({ stop: async () => void (await Promise.all(children.map((c) => c.stop()))) });
-    const startNode = async (number: number): Promise<NodeReadyLine> => {
-      log.info(`starting node ${number} of ${nodes}`);
-      const config = nodeConfiguration(plan, number);
-      const child = new NodeChild(
-        {
-          ...{ number, config, restarts: options.restartNodes },
-          action: number === 1 ? 'start' : 'join',
-        },
-        { log, onPending: () => undefined },
-      );
-      children.push(child);
-      for (const name of Object.values(portNames(number))) await ports.release(name);
-      return await child.start();
-    };
-    const lines = await Promise.all(
-      Array.from({ length: nodes }, (_, index) => startNode(index + 1)),
-    );
+    const cluster = new NodeCluster(plan, nodes, options.restartNodes, ports, log);
+    started.push(cluster);
+    const lines = await Promise.race([cluster.start(), rejectedWhen(signal)]);
     const [first] = lines;
-    if (first === undefined) throw new CodedError('Usage', 'a sandbox has at least one node');
+    invariant(first !== undefined, 'a sandbox has at least one node');
     const { isNew } = first;
     if (!isNew) mustBeTheSame(partyKeys, options.residents, first.organisations, folder);
     const connectors: Connector[] = [];
@@ -131,6 +122,11 @@ export async function startSandbox(
     await stop();
     throw error;
   }
+}
+
+async function rejectedWhen(signal: AbortSignal): Promise<never> {
+  await whenStopped(signal);
+  throw new CodedError('Stopped', 'stopped before it was ready');
 }
 
 async function makeParticipants(folder: SandboxFolder, organisations: number): Promise<void> {
