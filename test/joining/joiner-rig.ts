@@ -1,5 +1,6 @@
 // A joiner on a disk in memory, and what it is told.
 
+import { type KeySource, systemKeys } from '../../src/crypto/key-source.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import {
   type JoinDependencies,
@@ -23,6 +24,11 @@ export const KEYS: ServiceKeys = await makeService();
 export const STRANGER: ServiceKeys = await makeService();
 export const CHUNKS: Files = closedChunks(await writeLedger(KEYS, 4));
 export const NAMES: readonly string[] = [...CHUNKS.keys()];
+
+const unwrapping = systemKeys.generateUnwrappingKey();
+
+/** Real keys, but for one RSA key that all joiners share: making one takes long. */
+export const QUICK_KEYS: KeySource = { ...systemKeys, generateUnwrappingKey: () => unwrapping };
 
 export class JoinerRig {
   readonly service = new FakeService(KEYS);
@@ -51,6 +57,7 @@ export class JoinerRig {
         clock: { nowMs: () => Date.UTC(2026, 10, 21) },
         timers: realTimers,
         random: systemRandom,
+        keys: QUICK_KEYS,
         log: {
           info: () => undefined,
           warn: (text) => this.warnings.push(text),
