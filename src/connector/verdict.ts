@@ -35,6 +35,7 @@ const NOT_DONE: ReadonlySet<string> = new Set([
   'FrontendNotOpen',
   'NotPrimary',
   'PrimaryNotFound',
+  'RequestAlreadyForwarded',
   'SessionCapExhausted',
   'TooManyPendingRequests',
   'TooManyPendingTransactions',

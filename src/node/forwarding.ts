@@ -42,12 +42,14 @@ export class Forwarding {
   forward(request: ForwardedRequest, timeoutMs: number): Promise<ForwardedAnswer> {
     const { primary, send, timers } = this.#deps;
     const to = primary();
-    if (to === undefined) return Promise.reject(notSent('no primary is known'));
+    if (to === undefined) {
+      return Promise.reject(notSent('InternalError', 'no primary is known'));
+    }
     return new Promise((resolve, reject) => {
       const id = this.#ids;
       this.#ids += 1;
       if (!send(to, { kind: 'forward-request', id, ...request })) {
-        reject(notSent('the primary cannot be reached'));
+        reject(notSent('InternalError', 'the primary cannot be reached'));
         return;
       }
       const cancel = timers.after(timeoutMs, () => this.#pending.delete(id));
@@ -68,7 +70,9 @@ export class Forwarding {
         break;
       }
       case 'forward-refusal':
-        this.#take(from, message.id)?.reject(notSent('that node is not the primary any more'));
+        this.#take(from, message.id)?.reject(
+          notSent('RequestAlreadyForwarded', 'the node it went to is not the primary any more'),
+        );
         break;
     }
   }
@@ -108,8 +112,9 @@ export class Forwarding {
   }
 }
 
-function notSent(why: string): CodedError {
-  return new CodedError('NotPrimary', `the request could not be forwarded: ${why}`, {
+/** Nothing was done (http-api.md §4). */
+function notSent(code: 'InternalError' | 'RequestAlreadyForwarded', why: string): CodedError {
+  return new CodedError(code, `the request could not be forwarded: ${why}`, {
     status: 503,
     retryAfterSeconds: 1,
     retryable: true,
