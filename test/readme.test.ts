@@ -50,9 +50,7 @@ describe('the commands of the README', () => {
     expect(blocks.map((block) => block.needs)).toEqual([
       '',
       'until=ready',
-      'with=sandbox',
-      'with=sandbox',
-      'with=sandbox',
+      ...Array.from({ length: 4 }, () => 'with=sandbox'),
       'with=data',
     ]);
   });

@@ -21,6 +21,8 @@ import { systemRandom } from '../../src/crypto/random.ts';
 import { PrivateClient } from '../support/private-client.ts';
 import { runLauncher, runProgram, startSandboxProgram } from '../support/program.ts';
 
+/** Where several nodes are not the point. */
+const ONE = ['--nodes', '1'];
 const folder = mkdtempSync(join(tmpdir(), 'concordat-sandbox-test-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -34,13 +36,13 @@ describe('npm start -- --demo', () => {
     expect(result).toMatchObject({
       ok: true,
       counts: { sent: 1, read: 1, refused: 1, receipts: 1 },
-      transactions: { stored: expect.stringMatching(/^2\.\d+$/) },
+      transactions: { stored: expect.stringMatching(/^\d+\.\d+$/) },
       seconds: expect.any(Number),
     });
   });
 
   it('prints nothing but the JSON on standard output with --json', async () => {
-    const { code, stdout, stderr } = await runProgram(['start', '--demo', '--json']);
+    const { code, stdout, stderr } = await runProgram(['start', '--demo', '--json', ...ONE]);
     expect(code).toBe(0);
     expect(stdout.trim().split('\n')).toHaveLength(1);
     expect(JSON.parse(stdout)).toMatchObject({ ok: true });
@@ -49,13 +51,16 @@ describe('npm start -- --demo', () => {
 
   it('leaves nothing behind in the temporary folder', async () => {
     const before = readdirSync(tmpdir()).filter((name) => name.startsWith('concordat-demo-'));
-    await runProgram(['start', '--demo']);
+    await runProgram(['start', '--demo', ...ONE]);
     const after = readdirSync(tmpdir()).filter((name) => name.startsWith('concordat-demo-'));
     expect(after.length).toBeLessThanOrEqual(before.length);
   });
 
   it('needs a stranger, and says so with its reason when there is none', async () => {
-    const { code, stdout } = await runProgram(['start', '--demo', '--organisations', '2']);
+    const { code, stdout } = await runProgram([
+      ...['start', '--demo', '--organisations', '2'],
+      ...ONE,
+    ]);
     expect(code).toBe(1);
     const result = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { reason: string };
     expect(result).toMatchObject({ ok: false });
@@ -315,7 +320,7 @@ describe('found by fresh eyes', () => {
     const data = join(folder, 'npm');
     const npm = spawn(
       'bash',
-      ['-c', `npm start --silent -- --json --data ${data} & echo $!; wait`],
+      ['-c', `npm start --silent -- --json --nodes 1 --data ${data} & echo $!; wait`],
       {
         cwd: join(import.meta.dirname, '../..'),
         stdio: ['ignore', 'pipe', 'ignore'],

@@ -44,6 +44,7 @@ export function nodeConfiguration(plan: SandboxPlan, number: number): unknown {
           }),
     },
     restart: { unproven: 'allow' },
+    output_files: { pid_file: folder.pidFile(number) },
   };
 }
 

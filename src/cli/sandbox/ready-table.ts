@@ -6,17 +6,25 @@ import type { ReadyLine } from './ready-line.ts';
 /** Where everything is, and what to paste where. */
 export function readyTable(ready: ReadyLine, isNew: boolean): string {
   const [first] = ready.organisations;
-  const node = ready.nodes[0];
   const lines = [
     `${isNew ? 'A new sandbox' : 'The sandbox'} is ready in ${ready.data}. INSECURE: virtual mode.`,
     '',
     ...columns([
       ['service', ready.service.url],
       ['certificate', ready.service.certificate],
-      ['ledger', node?.ledger ?? ''],
-      ['metrics', `${node?.operator.url ?? ''}/metrics`],
     ]),
   ];
+  ready.nodes.forEach((node, index) => {
+    lines.push(
+      '',
+      `Node ${index + 1}`,
+      ...columns([
+        ['clients', node.url],
+        ['ledger', node.ledger],
+        ['metrics', `${node.operator.url}/metrics`],
+      ]),
+    );
+  });
   ready.organisations.forEach((organisation, index) => {
     lines.push(
       '',

@@ -50,6 +50,7 @@ export interface SandboxFolder {
   readonly settingsPath: string;
   readonly serviceCertificate: string;
   node(number: number): string;
+  pidFile(number: number): string;
   organisation(number: number): KeyFiles & { readonly folder: string };
   member(number: number): MemberFiles;
 }
@@ -60,6 +61,7 @@ export function sandboxFolder(path: string): SandboxFolder {
     settingsPath: join(path, 'sandbox.json'),
     serviceCertificate: join(path, 'service_cert.pem'),
     node: (number) => join(path, `node${number}`),
+    pidFile: (number) => join(path, `node${number}.pid`),
     organisation: (number) => {
       const folder = join(path, 'organisations', String(number));
       const inside = (name: string): string => join(folder, name);

@@ -33,7 +33,7 @@ import {
 
 export const ORGANISATIONS_DEFAULT = 3;
 const ORGANISATIONS_MAX = 64;
-export const NODES_DEFAULT = 1;
+export const NODES_DEFAULT = 3;
 const NODES_MAX = 7;
 const MEMBERS = 1;
 
