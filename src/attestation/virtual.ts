@@ -33,6 +33,8 @@ export function virtualEvidence(publicKeyDer: Uint8Array, hostData: string): Vir
 
 /** Reads a statement; throws `BadEvidence`. Nothing proves any of it. */
 export function readVirtualEvidence(evidence: Evidence): EvidenceClaims {
+  // A statement under another platform's name would be taken for that platform's proof.
+  if (evidence.format !== 'Insecure_Virtual') throw bad(`its format is ${evidence.format}`);
   const bytes = bytesOfBase64(evidence.quote);
   if (bytes === undefined) throw bad('its quote is not base64');
   const statement = statementOf(bytes);

@@ -3,6 +3,7 @@
 import { expect, test } from 'vitest';
 import type { Evidence } from '../../src/attestation/evidence.ts';
 import {
+  readVirtualEvidence,
   VIRTUAL_HOST_DATA,
   VIRTUAL_MEASUREMENT,
   virtualEvidence,
@@ -81,6 +82,11 @@ test.each<[string, Evidence, string, RegExp]>([
   const verdict = await verifyJoinEvidence(evidence, publicKeyDer, current);
   expect(verdict).toMatchObject({ admitted: false, fault });
   expect('message' in verdict && verdict.message).toMatch(message);
+});
+
+test('a virtual statement under the name of another platform is none', () => {
+  const disguised: Evidence = { ...stated(GOOD), format: 'AMD_SEV_SNP_v1' };
+  expect(() => readVirtualEvidence(disguised)).toThrow('its format is AMD_SEV_SNP_v1');
 });
 
 test('code that is taken off the list is admitted no more', async () => {
