@@ -1,11 +1,12 @@
 /**
- * `POST /node/join`: a new node asks to be let in (node-lifecycle.md §4). The checks are made in the
- * contract's order, each with CCF's code, and all of them again in the transaction that lets it in.
+ * `POST /node/join`: a new node asks to be let in (node-lifecycle.md §4). The checks are made in
+ * the contract's order, each with CCF's code, and all of them again in the transaction that lets it
+ * in.
  *
  * The joiner's identity is the key that its TLS session proved: its certificate is self-signed and
  * says nothing more. So the request is never forwarded, and the secrets of the service leave only
- * in answer to a session of the very key whose row is Trusted. That row may be uncommitted: with the
- * joiner's own vote needed to commit it, nobody could ever join a service of one node otherwise.
+ * in answer to a session of the very key whose row is Trusted. That row may be uncommitted: it may
+ * need the joiner's own vote to be committed, as it always does in a service of one node.
  */
 import {
   type AppRequest,

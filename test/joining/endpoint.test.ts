@@ -197,7 +197,7 @@ test('the secrets go to the session of the trusted key, whatever a body says', a
   expect(jsonOf(own)).toEqual({ node_id: thief.node.nodeId, node_status: 'Pending' });
 });
 
-test('a service that is Opening trusts at once, for as long as the node signed itself', async () => {
+test('a service that is Opening trusts at once, as long as the node signed itself', async () => {
   rig = await deskRig('Opening');
   const { service, post } = rig;
   const response = await post(bodyOf(joiner), joiner.certificatePem);

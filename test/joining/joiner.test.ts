@@ -1,4 +1,4 @@
-// A node joins: from an empty folder to one that can be started, with every interruption on the way.
+// A node joins: from an empty folder to one that can be started, whatever interrupts it.
 
 import { expect, test } from 'vitest';
 import { textOf } from '../../src/base/bytes.ts';

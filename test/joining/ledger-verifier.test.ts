@@ -1,6 +1,6 @@
 // A joiner's verifier against the ledgers that an audit is tested with: every single change to a
-// closed chunk is refused, and so is what somebody with the keys wrote wrong, unless only the ledger
-// secret, which a joiner does not have yet, could show it.
+// closed chunk is refused, and so is what somebody with the keys wrote wrong, unless only the
+// ledger secret, which a joiner does not have yet, could show it.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ const IN_OURS: Landmarks = {
   opening: 3,
 };
 
-/** What a joiner says of these files, taken one after the other: a reason, or how far they are good. */
+/** What a joiner says of these files, one after the other: a reason, or how far they are good. */
 async function verdict(files: Files, certificatePem: string): Promise<string> {
   const verifier = new LedgerVerifier(
     certificateOfPem(certificatePem).publicKeyDer,

@@ -1,9 +1,9 @@
 /**
  * Fetches all closed chunks of a service's ledger that a joiner lacks, from any of its nodes, and
  * verifies them as they come. A file that is bad is refused with a reason, and another node is
- * asked. No file gets a name that ends in `.committed` before it was verified, all entries before it
- * as well, and the service itself has said that its last one is committed: a signature alone may be
- * of a primary that was voted out.
+ * asked. No file gets a name that ends in `.committed` before it was verified, all entries before
+ * it as well, and the service itself has said that its last one is committed: a signature alone may
+ * be of a primary that was voted out.
  */
 import { bufferOf } from '../../base/bytes.ts';
 import type { Disk, Timers } from '../../base/environment.ts';

@@ -1,8 +1,8 @@
 /**
  * Verifies a ledger chunk by chunk while it is being fetched, without any secret: framing and order
- * of the entries, the Merkle tree against every signature, and the last signature of each chunk by a
- * node that the ledger itself trusts, whose certificate its service endorsed (ledger-format.md §2 to
- * §9, §15).
+ * of the entries, the Merkle tree against every signature, and the last signature of each chunk by
+ * a node that the ledger itself trusts, whose certificate its service endorsed (ledger-format.md §2
+ * to §9, §15).
  *
  * All of it is about one service: until its key is the one that the joiner trusts, nothing counts.
  */
@@ -44,8 +44,8 @@ export class LedgerVerifier {
   }
 
   /**
-   * Judges the chunk that comes next, by its name and all of its bytes; nothing has changed until it
-   * is accepted. Rejects with `ChunkRefused`. One at a time.
+   * Judges the chunk that comes next, by its name and all of its bytes; nothing has changed until
+   * it is accepted. Rejects with `ChunkRefused`. One at a time.
    */
   async judge(name: string, bytes: Buffer): Promise<JudgedChunk> {
     const before = this.#tree.size;
