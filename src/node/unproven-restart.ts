@@ -6,7 +6,7 @@
 import { utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
-import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import { type NodeId, type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import { type NodeDescription, writeNode } from '../governance/opening.ts';
 import { writeSecretRows } from '../governance/recovery-shares.ts';
@@ -23,7 +23,7 @@ import {
 } from '../governance/tables.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import type { DatedSecret } from '../ledger/secret-history.ts';
-import { nodesIn, votersOf } from './membership.ts';
+import { type KnownNode, nodesIn } from './membership.ts';
 
 export interface UnprovenRestart {
   /** The node that leads from here on, as it is reached now. */
@@ -48,7 +48,10 @@ export function writeUnprovenRestart(
     proven: false,
   };
   transaction.table(RESTARTS).put(utf8(textOfTxId(txId)), jsonRow(row));
-  writeNode(transaction, node);
+  // A node on its way out leads on until it is out, but does not come back in.
+  if (nodesIn(transaction).get(node.nodeId as NodeId)?.status !== 'Retired') {
+    writeNode(transaction, node);
+  }
   writeSecretRows(
     transaction,
     {
@@ -64,11 +67,17 @@ export function writeUnprovenRestart(
   );
 }
 
-/** All nodes that are trusted, with the keys to which secrets are sent. */
+/**
+ * The keys to which secrets are sent: of all nodes that are trusted, and of those whose retirement
+ * is not recorded for good, for their voices may still be needed to commit it.
+ */
 function recipients(
   view: ReadView,
 ): readonly { readonly nodeId: string; readonly encryptionPublicKeyPem: string }[] {
-  return votersOf(nodesIn(view)).map((nodeId) => {
+  const takesPart = ({ status, retiredCommitted }: KnownNode): boolean =>
+    status === 'Trusted' || (status === 'Retired' && !retiredCommitted);
+  const nodes = [...nodesIn(view)].filter(([, node]) => takesPart(node));
+  return nodes.map(([nodeId]) => {
     const row = view.table(NODE_INFO).get(utf8(nodeId)) ?? new Uint8Array();
     const info = JSON.parse(Buffer.from(row).toString()) as { encryption_pub_key: string };
     return { nodeId, encryptionPublicKeyPem: info.encryption_pub_key };
