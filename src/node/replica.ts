@@ -228,6 +228,11 @@ export class Replica {
     return waiting;
   }
 
+  /** See `Replication.stored`. */
+  stored(): Promise<void> {
+    return this.#replication.stored();
+  }
+
   /** See `Replication.readIndex`. */
   readIndex(): Promise<Seqno> {
     return this.#replication.readIndex();

@@ -427,6 +427,9 @@ export class RunningNode implements Backend {
     const key = identity.indexKey;
     try {
       const root = tree.root(seqno + 1);
+      // The others may have committed what this node's own disk does not hold yet: a checkpoint of
+      // it would make the ledger look as if it had been shortened.
+      await this.#replica.stored();
       await writeCheckpoint({ index: this.#parts.index, key, random, timers }, capture, root);
     } finally {
       capture.release();

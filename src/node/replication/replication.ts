@@ -181,6 +181,11 @@ export class Replication {
     this.#take({ kind: 'accept-unproven' }, NOTHING);
   }
 
+  /** Resolves when all entries handed over so far are on stable storage here. */
+  async stored(): Promise<void> {
+    await this.#storage.done();
+  }
+
   /** Resolves when the disk has done all it was asked. */
   async idle(): Promise<void> {
     await this.#storage.idle();

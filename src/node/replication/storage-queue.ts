@@ -4,6 +4,7 @@
  * is written with one flush.
  */
 import { invariant } from '../../base/assert.ts';
+import { CodedError } from '../../base/errors.ts';
 import type { Seqno } from '../../base/ids.ts';
 import type { VoteRecord } from '../../consensus/outputs.ts';
 import type { ChunkStore } from '../../ledger/chunk-store.ts';
@@ -20,7 +21,13 @@ export type StorageJob =
   | { readonly kind: 'truncate'; readonly operation: number; readonly seqno: Seqno }
   | { readonly kind: 'record'; readonly operation: number; readonly record: VoteRecord }
   /** Entries up to here are committed: their chunks get their final names. */
-  | { readonly kind: 'commit'; readonly seqno: Seqno };
+  | { readonly kind: 'commit'; readonly seqno: Seqno }
+  /** Somebody waits until all before it is done. */
+  | {
+      readonly kind: 'wait';
+      readonly resolve: () => void;
+      readonly reject: (error: unknown) => void;
+    };
 
 type AppendJob = Extract<StorageJob, { kind: 'append' }>;
 
@@ -57,9 +64,17 @@ export class StorageQueue {
     this.#isRunning = true;
     this.#run().catch((error: unknown) => {
       this.#hasFailed = true;
-      this.#jobs.length = 0;
+      for (const left of this.#jobs.splice(0)) if (left.kind === 'wait') left.reject(error);
       this.#wake();
       this.#deps.onFailure(error);
+    });
+  }
+
+  /** Resolves when all that was asked for so far is on stable storage; rejects if it never will. */
+  async done(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      if (this.#hasFailed) reject(new CodedError('DiskFailed', 'the disk has failed before'));
+      else this.push({ kind: 'wait', resolve, reject });
     });
   }
 
@@ -95,6 +110,9 @@ export class StorageQueue {
         return job.operation;
       case 'commit':
         await chunks.commit(job.seqno);
+        return undefined;
+      case 'wait':
+        job.resolve();
         return undefined;
     }
   }
