@@ -2,8 +2,10 @@
 // again; and what they all tell, given on to whoever judges it.
 
 import { InvariantError } from '../../src/base/assert.ts';
+import type { Random } from '../../src/base/environment.ts';
 import { isCoded, messageOf } from '../../src/base/errors.ts';
 import type { NodeId } from '../../src/base/ids.ts';
+import type { KeySource } from '../../src/crypto/key-source.ts';
 import type { MemberAtCreation } from '../../src/governance/opening.ts';
 import type { Transaction } from '../../src/kv/tables.ts';
 import type { PeerMessage } from '../../src/node/peers/messages.ts';
@@ -87,10 +89,10 @@ export class Fleet implements MachineWatch {
   async found(also: (transaction: Transaction) => void): Promise<void> {
     const world = this.#world;
     const machine = this.#newMachine();
-    const member: MemberAtCreation = await makeMember(
-      standInKeys({ random: world.chance.fork() }),
-      START_MS,
-    );
+    const keys = this.#keysOf(world.chance.fork());
+    const making = makeMember(keys, START_MS);
+    await world.drive('a member has keys', 10_000, making);
+    const member: MemberAtCreation = await making;
     machine.start({ members: [member], recoveryThreshold: 1 });
     await world.until('the first node runs', 5_000, () => machine.node !== undefined);
     const { node } = machine;
@@ -161,14 +163,16 @@ export class Fleet implements MachineWatch {
       hash: world.hash,
       wires: world.wires,
       watch: this,
-      keysOf: (random, onSign) =>
-        world.settings.hasRealKeys
-          ? realKeys(world.timeline.outside)
-          : standInKeys({ random, onSign }),
+      keysOf: (random, onSign) => this.#keysOf(random, onSign),
       startMs: START_MS,
     });
     this.machines.push(machine);
     return machine;
+  }
+
+  #keysOf(random: Random, onSign: () => void = () => undefined): KeySource {
+    const { settings, timeline } = this.#world;
+    return settings.hasRealKeys ? realKeys(timeline.outside) : standInKeys({ random, onSign });
   }
 
   // What machines tell.

@@ -88,6 +88,8 @@ export class Machine {
   #node: RunningNode | undefined;
   #diskUser: DiskUser | undefined;
   #transport: SimulatedTransport | undefined;
+  /** A second process that tries to start on the same folder. */
+  #twin: Process | undefined;
   #lives = 0;
   #applications: readonly Application[] = [];
 
@@ -213,6 +215,7 @@ export class Machine {
 
   /** Starts the node; it is there when its start has ended well. */
   start(creation?: NewService): void {
+    if (this.isUp) return;
     const { watch } = this.#deps;
     const { process, dependencies } = this.boot();
     startNode(this.options, dependencies, creation, this.peers).then(
@@ -249,6 +252,7 @@ export class Machine {
     const own = [this.#process, this.#diskUser, this.#transport, this.#applications] as const;
     const { process, dependencies } = this.boot();
     [this.#process, this.#diskUser, this.#transport, this.#applications] = own;
+    this.#twin = process;
     const twin = startNode(this.options, dependencies, undefined, this.peers);
     try {
       await twin;
@@ -265,6 +269,7 @@ export class Machine {
     const process = this.#process;
     if (process === undefined) return;
     process.die();
+    this.#twin?.die();
     if (this.#diskUser !== undefined) this.disk.abandon(this.#diskUser);
     this.#transport?.cutOff(silently);
     this.#process = undefined;

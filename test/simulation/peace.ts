@@ -71,9 +71,7 @@ export class Peace {
     for (const machine of this.#fleet.running) {
       const { node } = machine;
       // Who knows that a disk has forgotten does not vouch for it.
-      if (node.waitsFor.length > 0 && !this.#troubles.forgetful.has(machine)) {
-        node.acceptUnproven();
-      }
+      if (!this.#troubles.forgetful.has(machine)) node.acceptUnproven();
     }
   }
 

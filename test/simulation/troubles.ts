@@ -2,11 +2,13 @@
 // clocks go wrong, disks fail and forget, nodes come and go. Each is counted.
 
 import { isCoded } from '../../src/base/errors.ts';
+import type { NodeId } from '../../src/base/ids.ts';
+import { majorityOf } from '../../src/consensus/configurations.ts';
 import type { Chance } from './chance.ts';
 import { CRASH_POINTS, type CrashPoint, pointsOf } from './crash-points.ts';
 import { damageFiles } from './damage.ts';
 import type { FaultCounts } from './fault-counts.ts';
-import type { Fleet } from './fleet.ts';
+import { type Fleet, isDiskFault } from './fleet.ts';
 import type { Machine, MachineImage } from './machine.ts';
 import { GOOD_MOOD, type Operation } from './simulated-disk.ts';
 import { require as mustHold } from './violation.ts';
@@ -84,18 +86,25 @@ export class Troubles {
 
   #crash(): void {
     const victims = this.#fleet.machines.filter(({ isUp }) => isUp);
-    if (victims.length === 0 || !this.#mayCrash()) return;
+    if (victims.length === 0) return;
     const isMassive = !this.#world.settings.troubles.oldDisks && this.#chance.flip(0.1);
     const { primary } = this.#fleet;
     const one =
       primary !== undefined && this.#chance.flip(0.4) ? primary : this.#chance.pick(victims);
     const chosen = isMassive ? victims.filter(() => this.#chance.flip(0.6)) : [one];
     if (isMassive) this.#faults.count('crash: several at once');
-    for (const machine of chosen) this.#kill(machine);
+    for (const machine of chosen) if (this.#mayCrash(machine)) this.#kill(machine);
   }
 
-  /** Where disks forget, one node at a time is away: the others are to prove what it missed. */
-  #mayCrash(): boolean {
+  /**
+   * Who restarts needs the word of a majority of the others. Where one is lost for good, or disks
+   * forget, the rest must be there to give it.
+   */
+  #mayCrash(machine: Machine): boolean {
+    const { running } = this.#fleet;
+    if (this.broken.size > 0 && running.length > 0) {
+      if (!this.#canBeSpared(machine)) return false;
+    }
     if (!this.#world.settings.troubles.oldDisks) return true;
     const voters = new Set(this.#fleet.voters());
     return this.#fleet.machines.every((machine) => {
@@ -139,7 +148,7 @@ export class Troubles {
 
   #pass(machine: Machine, point: CrashPoint): void {
     if (this.#armed?.machine !== machine || this.#armed.point !== point) return;
-    if (!this.#mayCrash()) return;
+    if (!this.#mayCrash(machine)) return;
     this.#armed = undefined;
     this.#faults.count(`crash at: ${point}`);
     this.#kill(machine);
@@ -166,7 +175,7 @@ export class Troubles {
     if (machine === undefined || first === undefined) return;
     this.#world.background('a second start on one folder', async () => {
       const refusal = await machine.startTwin();
-      if (first.isDead) return;
+      if (first.isDead || isDiskFault(refusal)) return;
       this.#faults.count('double start');
       mustHold(
         isCoded(refusal, 'FolderInUse'),
@@ -334,21 +343,29 @@ export class Troubles {
     this.forgetful.add(machine);
   }
 
-  /** Whether every configuration keeps a quorum of nodes whose disks are whole without it. */
-  #canBeSpared(machine: Machine): boolean {
+  /** Whether those that know will be able to prove to a machine what it missed. */
+  #isProvable(machine: Machine, knows: (other: Machine) => boolean): boolean {
     const { running } = this.#fleet;
     const configurations = running.flatMap(({ node }) => node.node().configurations);
-    const isLost = (id: string): boolean => {
-      const owner = this.#fleet.machines.find((each) => this.#fleet.idOf(each) === id);
-      if (owner === undefined || owner === machine) return true;
-      return this.broken.has(owner) || this.forgetful.has(owner) || owner.node === undefined;
-    };
+    const id = this.#fleet.idOf(machine);
     return (
       configurations.length > 0 &&
       configurations.every(({ nodeIds }) => {
-        const whole = nodeIds.filter((id) => !isLost(id));
-        return whole.length > nodeIds.length / 2;
+        const others = nodeIds.filter((other) => other !== id);
+        const knowing = others.filter((other) => {
+          const owner = this.#fleet.machineOf(other as NodeId);
+          return owner !== undefined && knows(owner);
+        });
+        return knowing.length >= majorityOf(others.length);
       })
+    );
+  }
+
+  /** Whether its disk may forget: the others are there, and forgot nothing. */
+  #canBeSpared(machine: Machine): boolean {
+    return this.#isProvable(
+      machine,
+      (other) => !this.forgetful.has(other) && other.node?.node().state === 'PartOfNetwork',
     );
   }
 
