@@ -10,7 +10,7 @@ import type { NodeStatus } from '../node/node-status.ts';
 import type { Command, CommandIo } from './command.ts';
 import { EXIT } from './exit-codes.ts';
 import { DATA_DEFAULT } from './sandbox/sandbox-arguments.ts';
-import { operatorUrls } from './sandbox/sandbox-folder.ts';
+import { knownNodes } from './sandbox/sandbox-folder.ts';
 import { clusterOf, type SeenNode } from './status/cluster.ts';
 import { renderStatus } from './status/render.ts';
 import { Throughput } from './status/throughput.ts';
@@ -50,20 +50,37 @@ export const command: Command = {
     if (values.url !== undefined && values.data !== undefined) {
       throw new CodedError('Usage', '--data and --url both say which nodes: give one of them');
     }
-    const urls = values.url?.map(baseOf) ?? operatorUrls(resolve(values.data ?? DATA_DEFAULT));
+    const places =
+      values.url?.map((url, index) => ({ name: `node ${index + 1}`, url: baseOf(url) })) ??
+      placesIn(resolve(values.data ?? DATA_DEFAULT));
     const { watch = false, json = false } = values;
-    return await look(urls, { watch, json }, io);
+    return await look(places, { watch, json }, io);
   },
 };
 
+/** Where a node is asked, and which one it must be, if that is known. */
+interface Place {
+  readonly name: string;
+  readonly url: string;
+  readonly nodeId?: string;
+}
+
+function placesIn(data: string): readonly Place[] {
+  return knownNodes(data).map(({ number, operatorUrl, nodeId }) => ({
+    name: `node ${number}`,
+    url: operatorUrl,
+    ...(nodeId === undefined ? {} : { nodeId }),
+  }));
+}
+
 async function look(
-  urls: readonly string[],
+  places: readonly Place[],
   { watch, json }: { readonly watch: boolean; readonly json: boolean },
   io: CommandIo,
 ): Promise<number> {
   const throughput = new Throughput();
   for (;;) {
-    const nodes = await Promise.all(urls.map((url, index) => seen(url, `node ${index + 1}`)));
+    const nodes = await Promise.all(places.map(seen));
     throughput.note(nodes, performance.now());
     const cluster = clusterOf(nodes);
     const { rates } = throughput;
@@ -95,9 +112,11 @@ async function look(
 /** To the top left corner, and everything below away. */
 const HOME = '\u001b[H\u001b[J';
 
-async function seen(url: string, name: string): Promise<SeenNode> {
+async function seen({ name, url, nodeId }: Place): Promise<SeenNode> {
   try {
-    return { name, url, status: await statusAt(`${url}/status`) };
+    const status = await statusAt(`${url}/status`);
+    if (nodeId === undefined || status.nodeId === nodeId) return { name, url, status };
+    return { name, url, fault: 'a node of another service is there' };
   } catch (error) {
     return { name, url, fault: messageOf(error) };
   }

@@ -139,6 +139,29 @@ describe('a sandbox of three nodes', () => {
   });
 });
 
+it(
+  'a node that is removed from the service leaves its sandbox for good',
+  async () => {
+    const home = join(folder, 'leaving');
+    const args = ['--data', home, '--nodes', '3', '--organisations', '2'];
+    const first = await startSandboxProgram(args);
+    const [leaver] = first.ready.nodes;
+    const key = await send(first.ready, 'kept');
+    const removed = await runProgram(['node', 'remove', leaver?.nodeId ?? '', '--data', home]);
+    expect(removed.code, removed.stderr).toBe(0);
+    while (!first.said().includes('node 1 has left the service')) await pause(20);
+    const well = await untilWell(home);
+    expect(well.nodes.map(({ name }) => name)).toEqual(['node 2', 'node 3']);
+    expect(await first.stop()).toBe(0);
+
+    const second = await startSandboxProgram(args);
+    expect(second.ready.nodes).toHaveLength(2);
+    expect(await receive(second.ready, key)).toBe('kept');
+    expect(await second.stop()).toBe(0);
+  },
+  3 * PATIENCE_MS,
+);
+
 it.each([
   ['none', '0', /--nodes is 0; a sandbox has 1 to 7/],
   ['too many', '8', /--nodes is 8/],

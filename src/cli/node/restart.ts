@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { operatorUrls } from '../sandbox/sandbox-folder.ts';
+import { knownNodes } from '../sandbox/sandbox-folder.ts';
 import type { NodeAction } from './action.ts';
 
 const ANSWER_MS_MAX = 5_000;
@@ -46,7 +46,7 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if ((values.operator === undefined) === (values.data === undefined)) {
     throw new CodedError('Usage', 'say which nodes: --operator URL or --data DIR');
   }
-  const urls = values.operator ?? operatorUrls(resolve(values.data ?? ''));
+  const urls = values.operator ?? operatorUrls(values.data ?? '');
   const told = await Promise.all(urls.map((url) => tell(url)));
   for (const { url, waited, waitedFor, fault } of values.json === true ? [] : told) {
     const whom = waitedFor.length === 0 ? '' : `; it waited for ${waitedFor.join(', ')}`;
@@ -56,6 +56,10 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   const ok = told.some(({ fault }) => fault === undefined);
   if (values.json === true) io.out(JSON.stringify({ ok, nodes: told }));
   return ok ? EXIT.good : EXIT.bad;
+}
+
+function operatorUrls(data: string): readonly string[] {
+  return knownNodes(resolve(data)).map(({ operatorUrl }) => operatorUrl);
 }
 
 interface Told {

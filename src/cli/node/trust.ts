@@ -7,7 +7,7 @@ import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { nodeUrls, sandboxFolder } from '../sandbox/sandbox-folder.ts';
+import { knownNodes, sandboxFolder } from '../sandbox/sandbox-folder.ts';
 import type { NodeAction } from './action.ts';
 import { type MemberKeyFiles, type NodeOrder, nodeIdOf, orderNode } from './node-orders.ts';
 import { ServiceAsker } from './service-asker.ts';
@@ -84,7 +84,7 @@ function placeOf(values: PlaceValues): {
 } {
   if (values.data !== undefined) {
     const folder = sandboxFolder(resolve(values.data));
-    const urls = nodeUrls(folder.path);
+    const urls = knownNodes(folder.path).map(({ url }) => url);
     const pem = readFileSync(folder.serviceCertificate, 'utf8');
     return { service: new ServiceAsker(urls, pem), member: folder.member(1) };
   }

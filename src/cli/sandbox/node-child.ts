@@ -28,16 +28,25 @@ export interface NodeChildOptions {
   readonly restarts: boolean;
 }
 
+export interface NodeChildDependencies {
+  readonly log: NodeLog;
+  /** A member removed this node: it is gone for good. */
+  readonly onLeft: (number: number) => void;
+}
+
+/** How a node ends that was not asked to and that nothing befell: it was removed. */
+const LEFT = 'exit code 0';
+
 export class NodeChild {
   readonly #options: NodeChildOptions;
-  readonly #log: NodeLog;
+  readonly #deps: NodeChildDependencies;
   #process: ChildProcess | undefined;
   readonly #stopping = new AbortController();
   #watching: Promise<void> | undefined;
 
-  constructor(options: NodeChildOptions, log: NodeLog) {
+  constructor(options: NodeChildOptions, dependencies: NodeChildDependencies) {
     this.#options = options;
-    this.#log = log;
+    this.#deps = dependencies;
   }
 
   /** Starts it; resolves when it is ready, and rejects with what the node itself said. */
@@ -64,11 +73,16 @@ export class NodeChild {
   /** Follows the lives of this node, one after the other. */
   async #watch(first: Life): Promise<void> {
     const { number, restarts } = this.#options;
-    const log = this.#log;
+    const { log, onLeft } = this.#deps;
     let life = first;
     for (let pauseMs = RESTART_MS_MIN; ; ) {
       const how = await life.ended;
       if (this.#stopping.signal.aborted) return;
+      if (how === LEFT) {
+        log.warn(`node ${number} has left the service: it is not started again`);
+        onLeft(number);
+        return;
+      }
       log.warn(`node ${number} ended (${how})${restarts ? '; starting it again' : ''}`);
       if (!restarts) return;
       try {
@@ -138,7 +152,7 @@ export class NodeChild {
   /** What the node says for people, with who says it. */
   #passOn({ stderr }: ChildProcess): void {
     if (stderr === null) return;
-    const log = this.#log;
+    const { log } = this.#deps;
     createInterface({ input: stderr }).on('line', (line) => {
       const text = `node ${this.#options.number}: ${line}`;
       if (line.endsWith(' …')) log.info(text.slice(0, -2));

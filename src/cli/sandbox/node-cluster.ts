@@ -8,45 +8,47 @@ import { NodeChild } from './node-child.ts';
 import { nodeConfiguration, type SandboxPlan } from './node-configuration.ts';
 import { type HeldPorts, LOOPBACK } from './ports.ts';
 import { portNames } from './sandbox-folder.ts';
-import { trustNodes } from './trusting.ts';
+import { type StartedNode, trustNodes } from './trusting.ts';
+
+export interface ClusterOptions {
+  readonly plan: SandboxPlan;
+  /** Numbers of the nodes. */
+  readonly numbers: readonly number[];
+  /** Whether a node that ends is started again. */
+  readonly restarts: boolean;
+}
+
+export interface ClusterDependencies {
+  readonly ports: HeldPorts;
+  readonly log: NodeLog;
+  /** A member removed this node: it is gone for good. */
+  readonly onLeft: (number: number) => void;
+}
 
 export class NodeCluster {
-  readonly #plan: SandboxPlan;
-  readonly #count: number;
-  readonly #restarts: boolean;
-  readonly #ports: HeldPorts;
-  readonly #log: NodeLog;
+  readonly #options: ClusterOptions;
+  readonly #deps: ClusterDependencies;
   readonly #children: NodeChild[] = [];
 
-  constructor(
-    plan: SandboxPlan,
-    count: number,
-    restarts: boolean,
-    ports: HeldPorts,
-    log: NodeLog,
-  ) {
-    this.#plan = plan;
-    this.#count = count;
-    this.#restarts = restarts;
-    this.#ports = ports;
-    this.#log = log;
+  constructor(options: ClusterOptions, dependencies: ClusterDependencies) {
+    this.#options = options;
+    this.#deps = dependencies;
   }
 
   /** Starts all; resolves when all are ready, and rejects as soon as one cannot be. */
   async start(): Promise<readonly NodeReadyLine[]> {
-    const { folder } = this.#plan;
-    const lives: Promise<NodeReadyLine>[] = [];
-    for (let number = 1; number <= this.#count; number += 1) {
-      lives.push(this.#startNode(number));
+    const { plan, numbers } = this.#options;
+    const nodes: (StartedNode & { readonly ready: Promise<NodeReadyLine> })[] = [];
+    for (const number of numbers) {
+      const address = `${LOOPBACK}:${this.#deps.ports.of(portNames(number).rpc)}`;
+      const ready = this.#startNode(number);
+      nodes.push({ number, address, ready });
       // Joiners must be told whose service they join; when all start again, no node is ready
       // before a majority of them is there.
-      if (!existsSync(folder.serviceCertificate)) await lives[0];
+      if (!existsSync(plan.folder.serviceCertificate)) await ready;
     }
-    const ready = Promise.all(lives);
-    if (this.#count > 1) {
-      const addresses = lives.map((_, index) => this.#addressOf(index + 1));
-      await trustNodes(folder, `https://${addresses[0]}`, addresses, ready, this.#log);
-    }
+    const ready = Promise.all(nodes.map((node) => node.ready));
+    if (nodes.length > 1) await trustNodes(plan.folder, nodes, this.#deps.log);
     return await ready;
   }
 
@@ -55,23 +57,14 @@ export class NodeCluster {
   }
 
   async #startNode(number: number): Promise<NodeReadyLine> {
-    this.#log.info(`starting node ${number} of ${this.#count}`);
-    const child = new NodeChild(
-      {
-        number,
-        action: number === 1 ? 'start' : 'join',
-        config: nodeConfiguration(this.#plan, number),
-        restarts: this.#restarts,
-      },
-      this.#log,
-    );
+    const { plan, restarts, numbers } = this.#options;
+    const { ports, log, onLeft } = this.#deps;
+    log.info(`starting node ${number}`);
+    const action = number === 1 ? 'start' : 'join';
+    const config = nodeConfiguration(plan, number, numbers[0] ?? 1);
+    const child = new NodeChild({ number, action, config, restarts }, { log, onLeft });
     this.#children.push(child);
-    for (const name of Object.values(portNames(number))) await this.#ports.release(name);
+    for (const name of Object.values(portNames(number))) await ports.release(name);
     return await child.start();
-  }
-
-  /** Where clients reach a node. */
-  #addressOf(number: number): string {
-    return `${LOOPBACK}:${this.#ports.of(portNames(number).rpc)}`;
   }
 }

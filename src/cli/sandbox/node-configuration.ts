@@ -16,8 +16,11 @@ export interface SandboxPlan {
   readonly portOf: (name: string) => number;
 }
 
-/** The configuration of a node by its number: the first starts the service, the others join. */
-export function nodeConfiguration(plan: SandboxPlan, number: number): unknown {
+/**
+ * The configuration of a node by its number: the first starts the service, the others join it by
+ * way of `target`.
+ */
+export function nodeConfiguration(plan: SandboxPlan, number: number, target: number): unknown {
   const { folder, durability, portOf } = plan;
   const names = portNames(number);
   const at = (name: string): { bind_address: string } => ({
@@ -38,7 +41,7 @@ export function nodeConfiguration(plan: SandboxPlan, number: number): unknown {
         : {
             type: 'Join',
             join: {
-              target_rpc_address: `${LOOPBACK}:${portOf('node1')}`,
+              target_rpc_address: at(portNames(target).rpc).bind_address,
               retry_timeout: '100ms',
             },
           }),

@@ -22,6 +22,15 @@ export function portNames(number: number): { rpc: string; peer: string; operator
   return { rpc: `node${number}`, peer: `peer${number}`, operator: `operator${number}` };
 }
 
+/** Numbers of the nodes that have not left. */
+export function nodeNumbers({
+  nodes,
+  left = [],
+}: Pick<SandboxSettings, 'nodes' | 'left'>): readonly number[] {
+  const all = Array.from({ length: nodes }, (_, index) => index + 1);
+  return all.filter((number) => !left.includes(number));
+}
+
 const SETTINGS_VERSION = 1;
 const CERTIFICATE_DAYS = 3650;
 
@@ -30,6 +39,10 @@ export interface SandboxSettings {
   readonly organisations: number;
   readonly members: number;
   readonly nodes: number;
+  /** Numbers of nodes that were removed from the service. */
+  readonly left?: readonly number[];
+  /** Each node's id by its number, once it is known. */
+  readonly nodeIds?: Readonly<Record<number, string>>;
   /** Ports of the last start, taken again if they are free. */
   readonly ports: Readonly<Record<string, number>>;
 }
@@ -96,17 +109,18 @@ export function readSettings(folder: SandboxFolder): SandboxSettings | undefined
   return { ...settings, nodes: settings.nodes ?? 1 };
 }
 
-/** Where the operator's listeners of a sandbox's nodes are. Throws `NoSandbox`. */
-export function operatorUrls(path: string): readonly string[] {
-  return urlsOf(path, 'operator').map((address) => `http://${address}`);
+/** Where a node of a sandbox is, by its settings. */
+export interface KnownNode {
+  readonly number: number;
+  /** The operator's listener. */
+  readonly operatorUrl: string;
+  /** The front door. */
+  readonly url: string;
+  readonly nodeId?: string;
 }
 
-/** Where the front doors of a sandbox's nodes are. Throws `NoSandbox`. */
-export function nodeUrls(path: string): readonly string[] {
-  return urlsOf(path, 'rpc').map((address) => `https://${address}`);
-}
-
-function urlsOf(path: string, which: 'operator' | 'rpc'): readonly string[] {
+/** The nodes of a sandbox that have not left it. Throws `NoSandbox`. */
+export function knownNodes(path: string): readonly KnownNode[] {
   const settings = readSettings(sandboxFolder(path));
   if (settings === undefined) {
     throw new CodedError(
@@ -115,9 +129,16 @@ function urlsOf(path: string, which: 'operator' | 'rpc'): readonly string[] {
       { path },
     );
   }
-  return Array.from({ length: settings.nodes }, (_, index) => {
-    const name = portNames(index + 1)[which];
-    return `${LOOPBACK}:${settings.ports[name] ?? 0}`;
+  const { ports, nodeIds = {} } = settings;
+  return nodeNumbers(settings).map((number) => {
+    const { operator, rpc } = portNames(number);
+    const nodeId = nodeIds[number];
+    return {
+      number,
+      operatorUrl: `http://${LOOPBACK}:${ports[operator] ?? 0}`,
+      url: `https://${LOOPBACK}:${ports[rpc] ?? 0}`,
+      ...(nodeId === undefined ? {} : { nodeId }),
+    };
   });
 }
 

@@ -23,6 +23,7 @@ import {
   makeOrganisation,
   memberIdentity,
   mustHaveKeys,
+  nodeNumbers,
   portNames,
   readSettings,
   type SandboxFolder,
@@ -82,15 +83,16 @@ export async function startSandbox(
   const partyKeys =
     partyKeysFile === undefined ? undefined : readPartyKeys(partyKeysFile, organisations);
   if (settings !== undefined) mustHaveKeys(folder, organisations);
-  const folders = Array.from({ length: nodes }, (_, index) => folder.node(index + 1));
-  await Promise.all(folders.map((each) => mustBeFree(each)));
-  const ports = await choosePorts(counts, settings);
+  const left = settings?.left ?? [];
+  const numbers = nodeNumbers({ nodes, left });
+  await Promise.all(numbers.map((number) => mustBeFree(folder.node(number))));
+  const ports = await choosePorts(numbers, organisations, settings);
   const started: { stop(): Promise<void> }[] = [{ stop: () => ports.releaseAll() }];
   const stop = async (): Promise<void> => {
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
-    const chosen = { ...counts, members: MEMBERS, ports: ports.all() };
+    const chosen = { ...counts, left, members: MEMBERS, ports: ports.all() };
     // A known folder may be another process's: its settings change only once it is ours.
     if (settings === undefined) writeSettings(folder, chosen);
     log.info('making certificates');
@@ -101,7 +103,10 @@ export async function startSandbox(
       ...(partyKeysFile === undefined ? {} : { partyKeysFile }),
       ...(options.residents === undefined ? {} : { residents: options.residents }),
     };
-    const cluster = new NodeCluster(plan, nodes, options.restartNodes, ports, log);
+    const cluster = new NodeCluster(
+      { plan, numbers, restarts: options.restartNodes },
+      { ports, log, onLeft: (number) => noteLeft(folder, number) },
+    );
     started.push(cluster);
     const lines = await Promise.race([cluster.start(), rejectedWhen(signal)]);
     const [first] = lines;
@@ -116,12 +121,25 @@ export async function startSandbox(
       connectors.push(connector);
       started.push({ stop: () => connector.close() });
     }
-    writeSettings(folder, chosen);
+    const nodeIds = numbers.map((number, index) => [number, lines[index]?.nodeId ?? '']);
+    const leftMeanwhile = readSettings(folder)?.left ?? left;
+    writeSettings(folder, {
+      ...chosen,
+      left: leftMeanwhile,
+      nodeIds: Object.fromEntries(nodeIds),
+    });
     return { ready: readyLine(folder, lines, first.organisations, connectors), isNew, stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** A later start does without a node that was removed from the service. */
+function noteLeft(folder: SandboxFolder, number: number): void {
+  const settings = readSettings(folder);
+  if (settings === undefined) return;
+  writeSettings(folder, { ...settings, left: [...(settings.left ?? []), number] });
 }
 
 async function rejectedWhen(signal: AbortSignal): Promise<never> {
@@ -203,19 +221,20 @@ function mustBeWithin(option: string, wanted: number, most: number): void {
 
 /** Where people expect things: 91xx for transaction managers, 90xx for third parties. */
 async function choosePorts(
-  { nodes, organisations }: Counts,
+  nodes: readonly number[],
+  organisations: number,
   settings: SandboxSettings | undefined,
 ): Promise<HeldPorts> {
   const preferred: Record<string, number> = {};
   const inLedger: string[] = [];
-  for (let number = 1; number <= nodes; number += 1) {
+  for (const number of nodes) {
     const { rpc, peer, operator } = portNames(number);
     preferred[rpc] = 7999 + number;
     preferred[operator] = 8079 + number;
     preferred[peer] = 8499 + number;
     inLedger.push(peer);
     // A node that is alone writes its row anew when it starts again; others are known by theirs.
-    if (nodes > 1) inLedger.push(rpc);
+    if (nodes.length > 1) inLedger.push(rpc);
   }
   for (let number = 1; number <= organisations; number += 1) {
     preferred[`transactionManager${number}`] = 9100 + number;
@@ -223,7 +242,8 @@ async function choosePorts(
   }
   const known = settings?.ports ?? {};
   const fixed = inLedger.filter((name) => known[name] !== undefined);
-  return await HeldPorts.choose({ ...preferred, ...known }, fixed);
+  const wanted = Object.entries(preferred).map(([name, port]) => [name, known[name] ?? port]);
+  return await HeldPorts.choose(Object.fromEntries(wanted), fixed);
 }
 
 function readyLine(
