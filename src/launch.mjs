@@ -394,6 +394,9 @@ const DEVELOPMENT = {
   bench: (args) => [
     { args: [...HARDENING, ...QUIET, join(root, 'bench', 'main.ts'), ...args] },
   ],
+  sim: (args) => [
+    { args: [...HARDENING, ...QUIET, join(root, 'test', 'simulation', 'main.ts'), ...args] },
+  ],
   check: () => [
     { args: [tool('typescript', 'tsc'), '--project', root], cwd: root },
     { args: [tool('@biomejs/biome', 'biome'), 'check', '--error-on-warnings', '.'], cwd: root },

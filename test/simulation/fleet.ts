@@ -218,7 +218,8 @@ export class Fleet implements MachineWatch {
   onFatal(machine: Machine, error: unknown): void {
     this.onLog(machine, `fatal: ${messageOf(error)}`);
     machine.stopProcess();
-    if (!isDiskFault(error)) this.#world.fail(error);
+    // Who came back after its retirement is told no secrets any more, and can go no further.
+    if (!isDiskFault(error) && !machine.isRetired) this.#world.fail(error);
     for (const watcher of this.watchers) watcher.onFatal?.(machine, error);
   }
 

@@ -106,7 +106,9 @@ export class Machine {
       onWrite: (path, offset, bytes) => watch.onWrite(this, path, offset, bytes),
     });
     this.disk.syncMsMax = settings.syncMsMax;
-    this.index = new SimulatedIndex(chance.fork(), faults);
+    this.index = new SimulatedIndex(chance.fork(), faults, (key, value) =>
+      watch.onWrite(this, `${NODE_FOLDER}/index/${key}`, 0, value),
+    );
     this.#sealer = machineSealer(chance.fork());
     const offsetMs = startMs + chance.between(-2_000, 2_000);
     this.clock = new MachineClock(timeline, offsetMs, 0.98 + 0.04 * chance.next());

@@ -4,6 +4,7 @@
 
 import { invariant } from '../../src/base/assert.ts';
 import { Audit } from './audit.ts';
+import { CanaryWatch } from './canary-watch.ts';
 import { Clients } from './clients.ts';
 import { CommitCheck } from './commit-check.ts';
 import type { FaultCounts } from './fault-counts.ts';
@@ -21,6 +22,8 @@ export interface ServiceOptions {
 
 export interface ServiceResult {
   readonly seed: number;
+  /** The event hash counts: the same from the same seed. */
+  readonly isDeterministic: boolean;
   readonly violation?: Error;
   /** What happened last before it. */
   readonly lines: readonly string[];
@@ -30,6 +33,21 @@ export interface ServiceResult {
   readonly events: number;
   readonly committed: number;
   readonly elections: number;
+  /** What clients did and were told, and what was judged. */
+  readonly figures: Figures;
+}
+
+export interface Figures {
+  readonly nodes: number;
+  readonly sent: number;
+  readonly acknowledged: number;
+  readonly absencesProven: number;
+  readonly reads: number;
+  readonly receipts: number;
+  readonly repeats: number;
+  readonly snapshots: number;
+  readonly entries: number;
+  readonly searchedBytes: number;
 }
 
 export async function simulateService(options: ServiceOptions): Promise<ServiceResult> {
@@ -43,6 +61,7 @@ class ServiceSimulation {
   readonly #fleet: Fleet;
   readonly #clients: Clients;
   readonly #troubles: Troubles;
+  readonly #canaries = new CanaryWatch();
 
   constructor(options: ServiceOptions) {
     this.#options = options;
@@ -50,6 +69,7 @@ class ServiceSimulation {
     this.#fleet = new Fleet(this.#world);
     this.#clients = new Clients(this.#world, this.#fleet);
     this.#troubles = new Troubles(this.#world, this.#fleet);
+    this.#fleet.watchers.push(this.#canaries);
     const commits = new CommitCheck(this.#world, this.#fleet, (machine) =>
       this.#troubles.onCommit(machine),
     );
@@ -78,6 +98,25 @@ class ServiceSimulation {
       events: world.timeline.events,
       committed: world.ledger.committedCount,
       elections: this.#fleet.elections,
+      isDeterministic: !world.settings.hasRealKeys,
+      figures: this.#figures(),
+    };
+  }
+
+  #figures(): Figures {
+    const { history } = this.#clients;
+    const { ledger } = this.#world;
+    return {
+      nodes: this.#fleet.machines.length,
+      sent: history.sendings.length,
+      acknowledged: history.sendings.filter(({ hash }) => hash !== undefined).length,
+      absencesProven: history.absences,
+      reads: history.logReads.length,
+      receipts: history.receipts,
+      repeats: history.repeats,
+      snapshots: ledger.snapshotCount,
+      entries: ledger.entryCount,
+      searchedBytes: this.#canaries.searchedBytes,
     };
   }
 

@@ -12,14 +12,20 @@ type Rows = ReadonlyMap<string, Uint8Array>;
 export class SimulatedIndex {
   readonly #chance: Chance;
   readonly #faults: FaultCounts;
+  readonly #onWrite: (key: string, value: Uint8Array) => void;
   #rows = new Map<string, Uint8Array>();
   /** What the rows were before each write that may still be lost, oldest first. */
   #before: Rows[] = [];
   #holder: Process | undefined;
 
-  constructor(chance: Chance, faults: FaultCounts) {
+  constructor(
+    chance: Chance,
+    faults: FaultCounts,
+    onWrite: (key: string, value: Uint8Array) => void = () => undefined,
+  ) {
     this.#chance = chance;
     this.#faults = faults;
+    this.#onWrite = onWrite;
   }
 
   image(): Rows {
@@ -75,7 +81,10 @@ export class SimulatedIndex {
     if (this.#before.length > 3) this.#before.shift();
     for (const { key, value } of changes) {
       if (value === undefined) this.#rows.delete(key);
-      else this.#rows.set(key, value);
+      else {
+        this.#onWrite(key, value);
+        this.#rows.set(key, value);
+      }
     }
   }
 

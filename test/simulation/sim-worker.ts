@@ -1,0 +1,5 @@
+// The thread that `sim-pool.ts` starts.
+
+import { serve } from './sim-job.ts';
+
+serve();
