@@ -13,10 +13,14 @@ concordat connector --service URL --service-certificate FILE --certificate FILE 
                     [--allow-host NAME]… [--allow-origin ORIGIN]… [--json]
 
 Serves a Unix socket (tm.ipc) and, if asked to, loopback ports to a Quorum node, and relays
-every request to the service with the organisation's certificate. --service may be given
-several times, once for each node. A configuration file is JSON with the same names in
-camel case (serviceCertificate, socketMode, allowHost: […], …); its paths are relative to
-it, and what is given as a flag wins.`;
+every request to the service with the organisation's certificate. --service names a node
+to begin with, and may be given several times, the one to read from first; the service's
+own list tells of all others, of those that join and of those that leave. When a node does
+not answer, another one is asked; what is written is done once all the same.
+
+A configuration file is JSON with the same names in camel case (serviceCertificate,
+socketMode, allowHost: […], …); its paths are relative to it, and what is given as a flag
+wins.`;
 
 /** What flags and the configuration file say, before files are read. */
 interface Settings {
