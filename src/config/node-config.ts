@@ -15,6 +15,10 @@ export type StartSettings = NonNullable<CommandValues['start']>;
 export type JoinSettings = NonNullable<CommandValues['join']>;
 export type OpeningSettings = NonNullable<StartSettings['opens']>;
 
+export type RedirectionSettings = NonNullable<
+  NodeValues['network']['rpc_interfaces']['primary_rpc_interface']['redirections']
+>;
+
 /** How a node begins in an empty folder. */
 export type Beginning =
   | { readonly kind: 'start'; readonly start: StartSettings }
@@ -40,7 +44,11 @@ export function readNodeConfig(file: string): NodeConfig {
 export function nodeConfigOf(given: unknown, path: string): NodeConfig {
   const values = parsed(given, path);
   const { type, start, join, service_certificate_file } = values.command;
-  const faults = [...portFaults(values), ...timeoutFaults(values)];
+  const faults = [
+    ...portFaults(values),
+    ...timeoutFaults(values),
+    ...redirectionFaults(values),
+  ];
   if (type === 'Join' && join === undefined) {
     faults.push('command.join is missing; command.type is "Join"');
   }
@@ -102,6 +110,20 @@ function timeoutFaults({ consensus, network }: NodeValues): string[] {
     );
   }
   return faults;
+}
+
+/** A redirection by role needs a role, one to an address needs that. */
+function redirectionFaults({ network }: NodeValues): string[] {
+  const { redirections } = network.rpc_interfaces.primary_rpc_interface;
+  const name = 'network.rpc_interfaces.primary_rpc_interface.redirections';
+  return (['to_primary', 'to_backup'] as const).flatMap((direction) => {
+    const redirection = redirections?.[direction];
+    if (redirection === undefined) return [];
+    const { kind, target } = redirection;
+    const needed = kind === 'NodeByRole' ? 'role' : 'address';
+    if (target[needed] !== undefined) return [];
+    return [`${name}.${direction}.target.${needed} is missing; its kind is "${kind}"`];
+  });
 }
 
 function bad(path: string, faults: readonly string[]): CodedError {

@@ -14,6 +14,20 @@ const anyText = {
   parse: (given: unknown) => (typeof given === 'string' ? given : undefined),
 };
 
+/** Where clients are sent on: to whoever has a role, or to one address. */
+const redirection = (what: string) =>
+  optionalSection({
+    kind: required(choice(['NodeByRole', 'StaticAddress']), `where ${what} goes`),
+    target: section({
+      role: optional(choice(['primary', 'backup']), 'NodeByRole: to a node of this role'),
+      interface: optional(
+        text,
+        'NodeByRole: to that interface of it; the one that the request came by when absent',
+      ),
+      address: optional(text, 'StaticAddress: to this address, HOST:PORT'),
+    }),
+  });
+
 const network = section({
   node_to_node_interface: section({
     bind_address: required(address, 'where this node listens for the others'),
@@ -35,6 +49,15 @@ const network = section({
         1010,
         'sessions from which on connections are dropped before TLS',
       ),
+      forwarding_timeout_ms: defaulted(
+        count(1, 600_000),
+        3000,
+        'milliseconds the primary may take to answer what is forwarded to it',
+      ),
+      redirections: optionalSection({
+        to_primary: redirection('a request that only the primary may execute'),
+        to_backup: redirection('a request that a backup should execute'),
+      }),
       enabled_operator_features: optional(
         choices(['SnapshotRead', 'LedgerChunkRead']),
         'downloads served here; all of them when absent',

@@ -1,16 +1,18 @@
 /**
  * `concordat status`: the picture of a cluster, made from what its nodes say, and of a live one.
  */
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { afterAll, describe, expect, it, test } from 'vitest';
 import { clusterOf, lagOf, type SeenNode } from '../../src/cli/status/cluster.ts';
 import { renderStatus } from '../../src/cli/status/render.ts';
 import { LOOKS_MAX, sparkline, Throughput } from '../../src/cli/status/throughput.ts';
 import type { NodeStatus } from '../../src/node/node-status.ts';
 import { RECENT_TIMES_MAX, RecentTimes } from '../../src/node/recent-times.ts';
-import { runProgram, startSandboxProgram } from '../support/program.ts';
+import { runProgram, spawnProgram, startSandboxProgram } from '../support/program.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'concordat-status-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -231,6 +233,17 @@ describe('concordat status', () => {
         { url: operator.url, status: { nodeId, role: 'leader', serviceStatus: 'Open' } },
         { url: gone, fault: expect.stringContaining('ECONNREFUSED') },
       ],
+    });
+    const watching = spawnProgram(['status', '--data', data, '--watch', '--json']);
+    const looks: string[] = [];
+    for await (const line of createInterface({ input: watching.stdout ?? process.stdin })) {
+      if (looks.push(line) === 3) break;
+    }
+    watching.kill('SIGINT');
+    expect((await once(watching, 'exit'))[0]).toBe(0);
+    expect(JSON.parse(looks.at(-1) ?? '')).toMatchObject({
+      isWell: true,
+      transactionsPerSecond: expect.any(Number),
     });
     await sandbox.stop();
 

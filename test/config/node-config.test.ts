@@ -113,6 +113,16 @@ describe('each fault is told with its name, its value and what it takes', () => 
     ['network.node_to_node_interface.bind_address', 'a:65536', /an address such as/],
     ['network.node_to_node_interface.bind_address', 'a:0', /has port 0; .* choose one/],
     ['network.rpc_interfaces.main', {}, /main is no setting; there are primary_rpc_interface/],
+    [
+      'network.rpc_interfaces.primary_rpc_interface.redirections',
+      { to_primary: { kind: 'NodeByRole', target: {} } },
+      /redirections\.to_primary\.target\.role is missing; its kind is "NodeByRole"/,
+    ],
+    [
+      'network.rpc_interfaces.primary_rpc_interface.redirections',
+      { to_backup: { kind: 'StaticAddress', target: { role: 'backup' } } },
+      /redirections\.to_backup\.target\.address is missing/,
+    ],
     ['network', [], /^network is \[\]; it takes an object of settings/],
     ['command.type', 'Recover', /is "Recover"; it takes "Start", "Join"/],
     ['command.type', 'Join', /^command\.join is missing/],

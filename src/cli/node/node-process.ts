@@ -3,30 +3,21 @@
  * ready.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
-import type { Application } from '../../apps/interface.ts';
-import { createLogApplication } from '../../apps/log/application.ts';
-import { createQuorumApplication } from '../../apps/quorum/application.ts';
 import { isCoded } from '../../base/errors.ts';
-import { VERSION } from '../../base/version.ts';
 import { textOfAddress } from '../../config/kinds.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
 import { systemRandom } from '../../crypto/random.ts';
 import { durableDisk } from '../../node/durable-disk.ts';
 import { prepareJoin } from '../../node/joining/prepare-join.ts';
 import { foldersOf } from '../../node/node-folders.ts';
-import {
-  NODE_DEFAULTS,
-  type NodeDependencies,
-  type NodeLog,
-  type NodeOptions,
-  SIGNATURE_DEFAULTS,
-} from '../../node/node-options.ts';
+import type { NodeDependencies, NodeLog, NodeOptions } from '../../node/node-options.ts';
 import { openOperatorListener } from '../../node/operator.ts';
 import type { Peer } from '../../node/peers/peer-network.ts';
 import { realClock, realTimers } from '../../node/real-time.ts';
 import type { RunningNode } from '../../node/running-node.ts';
 import { type NewService, startNode } from '../../node/start-node.ts';
 import { whenStopped } from '../command-io.ts';
+import { nodeOptionsOf } from './configured-options.ts';
 import { openIndexInTime } from './index-in-time.ts';
 import type { NodeReadyLine } from './node-ready.ts';
 import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
@@ -180,59 +171,6 @@ async function openService(
   log.info('opening the service');
   const { users, writeAlso } = readOpening(command.start.opens);
   await node.openService({ holders: members, threshold: recoveryThreshold, users }, writeAlso);
-}
-
-/** What a node is told, from its configuration. */
-export function nodeOptionsOf(config: NodeConfig): NodeOptions {
-  const { network, ledger_signatures: signatures } = config;
-  const rpc = network.rpc_interfaces.primary_rpc_interface;
-  const features = rpc.enabled_operator_features;
-  const peers = network.node_to_node_interface;
-  return {
-    ...NODE_DEFAULTS,
-    folder: config.folder,
-    host: rpc.bind_address.host,
-    port: rpc.bind_address.port,
-    nodeToNode: {
-      ...peers.bind_address,
-      ...(peers.published_address === undefined
-        ? {}
-        : { publishedAddress: textOfAddress(peers.published_address) }),
-    },
-    consensus: {
-      messageTimeoutMs: config.consensus.message_timeout,
-      electionTimeoutMs: config.consensus.election_timeout,
-    },
-    unprovenRestart: config.restart.unproven,
-    durability: config.durability,
-    signatures: {
-      ...SIGNATURE_DEFAULTS,
-      kind: signatures.kind,
-      transactionsMax: signatures.tx_count,
-      delayMs: signatures.delay,
-      serviceSignatureMs: signatures.service_delay,
-      serviceSignatureTransactions: signatures.service_tx_count,
-      issuer: signatures.issuer,
-      subject: signatures.subject,
-    },
-    chunkBytes: config.ledger.chunk_size,
-    snapshotEntries: config.snapshots.tx_count,
-    applications: applicationsOf(config),
-    version: VERSION,
-    frontDoor: {
-      sessionsSoftMax: rpc.max_open_sessions_soft,
-      sessionsHardMax: rpc.max_open_sessions_hard,
-      ...(features === undefined ? {} : { operatorFeatures: features }),
-    },
-  };
-}
-
-function applicationsOf({ applications }: NodeConfig): readonly Application[] {
-  const makers = {
-    log: () => createLogApplication(),
-    quorum: () => createQuorumApplication({ random: systemRandom }),
-  };
-  return (applications ?? (['log', 'quorum'] as const)).map((name) => makers[name]());
 }
 
 function writeOutputs(config: NodeConfig, ready: NodeReadyLine, node: RunningNode): void {
