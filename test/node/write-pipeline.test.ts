@@ -362,7 +362,7 @@ describe('when the view is over', () => {
     expect(await shape()).toBe('tDtr');
   });
 
-  test('while the service’s key signs, neither its signature stays nor what is behind', async () => {
+  test('while the service’s key signs, neither its signature stays nor the rest', async () => {
     await commit(1);
     rig.signer.holds = true;
     rig.pipeline.wantServiceSignature();

@@ -94,20 +94,7 @@ export async function start(
   const member = await memberKeys;
   const { node, isNew } = await startNode(
     { ...RIG_OPTIONS, ...options },
-    {
-      disk: world.disk,
-      clock: world.time,
-      timers: world.time,
-      random: systemRandom,
-      log: {
-        info: (text) => world.notes.push(text),
-        warn: (text) => world.warnings.push(text),
-        progress: () => undefined,
-      },
-      openIndex: async (): Promise<LocalIndex> => world.index,
-      onFatal: (error) => world.fatal.push(error),
-      ...dependencies,
-    },
+    startDependencies(world, dependencies),
     { members: [member], recoveryThreshold: 1 },
   );
   await ready(world, node);
@@ -115,6 +102,27 @@ export async function start(
     await node.openService({ holders: [member], threshold: 1, users: [] }, () => undefined);
   }
   return { node, isNew };
+}
+
+/** What a node in a world depends on. */
+export function startDependencies(
+  world: World,
+  dependencies: Partial<NodeDependencies> = {},
+): NodeDependencies {
+  return {
+    disk: world.disk,
+    clock: world.time,
+    timers: world.time,
+    random: systemRandom,
+    log: {
+      info: (text) => world.notes.push(text),
+      warn: (text) => world.warnings.push(text),
+      progress: () => undefined,
+    },
+    openIndex: async (): Promise<LocalIndex> => world.index,
+    onFatal: (error) => world.fatal.push(error),
+    ...dependencies,
+  };
 }
 
 /** Waits for a node, or for what keeps it from ever being ready. */
