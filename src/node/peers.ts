@@ -86,12 +86,14 @@ export class Peers {
     await this.#transport?.close();
   }
 
-  /** All that were ever trusted, until their rows are removed. */
+  /**
+   * All that were ever trusted, until their rows are removed. One that others have named may be
+   * Pending in a ledger that is still being read, and be the very node that sends it.
+   */
   #all(): readonly Peer[] {
     const peers = new Map(this.#told);
     for (const [nodeId, { status, address }] of this.#ledger.state.nodes) {
-      if (status === 'Pending') peers.delete(nodeId);
-      else peers.set(nodeId, { nodeId, address });
+      if (status !== 'Pending') peers.set(nodeId, { nodeId, address });
     }
     return [...peers.values()];
   }

@@ -9,9 +9,10 @@ import { type TxId, textOfTxId } from '../../src/base/ids.ts';
 import { RECENT_ENTRIES_BYTES_MAX } from '../../src/base/limits.ts';
 import { removeNode } from '../../src/governance/nodes-actions.ts';
 import { removableNodes } from '../../src/governance/nodes-retirement.ts';
+import { writeNode } from '../../src/governance/opening.ts';
 import { NODE_INFO } from '../../src/governance/tables.ts';
 import type { TxStatus } from '../../src/ledger/view-history.ts';
-import { eventually, join, type Member, onPrimary } from '../support/cluster-rig.ts';
+import { eventually, join, type Member, onPrimary, prepared } from '../support/cluster-rig.ts';
 import { ledgerOf, QUICK, Service } from '../support/cluster-service.ts';
 import { codeOf } from '../support/crashing-disk.ts';
 import { holdsRow, ROWS } from '../support/node-rig.ts';
@@ -324,6 +325,45 @@ describe('nodes that come and go', () => {
     await running.crash(third);
     await running.write(5);
     await running.start(third);
+    await running.settle();
+  });
+
+  test('one that joins learns of the primary as of a pending node first', async () => {
+    const running = await begin(1, {
+      consensus: { messageTimeoutMs: 30, electionTimeoutMs: 900 },
+    });
+    const [founder] = running.members as [Member];
+    // A node waits to be trusted while more is written than one message carries.
+    const { member, description } = await prepared(founder, QUICK);
+    const row = (tx: Parameters<Parameters<typeof founder.node.commitService>[0]>[0]): void => {
+      writeNode(tx, description);
+      const key = utf8(description.nodeId);
+      const info = JSON.parse(Buffer.from(tx.table(NODE_INFO).get(key) ?? []).toString());
+      tx.table(NODE_INFO).put(key, utf8(JSON.stringify({ ...info, status: 'Pending' })));
+    };
+    await founder.node.commitService(row);
+    for (let piece = 0; piece < 4; piece += 1) {
+      await founder.node.commitService((tx) => {
+        tx.table('test.large').put(utf8(`piece ${piece}`), Buffer.alloc(600_000, piece));
+      });
+    }
+    const trusted = founder.node.commitService((tx) => writeNode(tx, description));
+    await running.add(member);
+    await running.start(member);
+    await Promise.all([trusted, member.node.ready()]);
+    await running.add(await join([...running.up], QUICK));
+    // The one that was pending leads, and the founder is away.
+    await remove(running, founder);
+    await eventually('the founder retired', () => founder.isRetired);
+    await running.stop(founder);
+    while ((await running.primary()) !== member) {
+      const other = await running.primary();
+      await running.stop(other);
+      await running.start(other);
+      await running.ready();
+    }
+    await running.add(await join([...running.up], QUICK));
+    await running.write(5);
     await running.settle();
   });
 });
