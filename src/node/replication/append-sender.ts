@@ -34,7 +34,7 @@ export class AppendSender {
     if (waiting !== undefined) {
       // Heartbeats need no entries and keep the node from electing another leader.
       if (message.last === message.previous.seqno)
-        this.#deps.send(to, { ...message, entries: [] });
+        this.#deps.send(to, { ...heartbeatBefore(message, waiting[0]), entries: [] });
       else if (waiting.length < WAITING_MAX) waiting.push(message);
       return;
     }
@@ -80,6 +80,17 @@ export class AppendSender {
   }
 }
 
+/**
+ * A heartbeat that overtakes what waits speaks of the place before it: of a later one the node
+ * would say that it has nothing there yet, and be sent everything again.
+ */
+function heartbeatBefore(heartbeat: Append, waiting: Append | undefined): Append {
+  if (waiting === undefined || waiting.view !== heartbeat.view) return heartbeat;
+  const { previous } = waiting;
+  if (previous.seqno >= heartbeat.previous.seqno) return heartbeat;
+  return { ...heartbeat, previous, last: previous.seqno };
+}
+
 /** One message cut into as many as its bytes need: each is one that the leader might have sent. */
 class Parts {
   readonly #message: Append;
@@ -103,7 +114,7 @@ class Parts {
   /** Takes an entry in; gives back a message that it no longer fits into. */
   add(seqno: Seqno, entry: Buffer): AppendWithEntries | undefined {
     const view = viewOf(parseHeader(entry, 0).view);
-    if (view !== (this.#view ?? view)) {
+    if (view !== (this.#view ?? view) || view > this.#message.view) {
       // The log was cut while older entries were being read: the message is of no use any more.
       throw new CodedError('LedgerChanged', `entry ${seqno} is now of view ${view}`);
     }
