@@ -29,6 +29,7 @@ import { type KnownNodes, NO_NODES } from './membership.ts';
 import type { NodeLog } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import type { ConsensusMessage } from './peers/messages.ts';
+import { endOfBatch } from './replication/batch-end.ts';
 import { CommitWaiters } from './replication/commit-waiters.ts';
 import { Replication } from './replication/replication.ts';
 import type { WritePipeline } from './write-pipeline.ts';
@@ -121,7 +122,10 @@ export class Replica {
         readsMax: FRESH_READS_MAX,
         unproven: options.unproven,
       },
-      { spread: () => fractionOf(random) },
+      {
+        spread: () => fractionOf(random),
+        batchEnd: (first, last) => endOfBatch(chunks, first, last),
+      },
       ledger.beginning,
     );
     this.#waiters = new CommitWaiters(state, timers);

@@ -10,6 +10,7 @@ import { NO_CLAIMS, parseEntry, sealTransaction } from '../../../src/ledger/entr
 import { ledgerSecretOf } from '../../../src/ledger/secret.ts';
 import type { AppendWithEntries } from '../../../src/node/peers/messages.ts';
 import { AppendSender } from '../../../src/node/replication/append-sender.ts';
+import { endOfBatch } from '../../../src/node/replication/batch-end.ts';
 import { CrashingDisk } from '../../support/crashing-disk.ts';
 import { settle } from '../../support/manual-time.ts';
 
@@ -285,5 +286,31 @@ describe('when the log is cut while older entries are read', () => {
     open();
     await settle();
     expect(ranges()).toEqual(['2-5', '5-9']);
+  });
+});
+
+describe('how much one message names', () => {
+  const closed = [
+    { name: 'ledger_1-10.committed', start: seqnoOf(1), end: seqnoOf(10) },
+    { name: 'ledger_11-30.committed', start: seqnoOf(11), end: seqnoOf(30) },
+  ];
+  const end = (first: number, last: number): number =>
+    endOfBatch({ recent: chunks.recent, closed }, seqnoOf(first), seqnoOf(last));
+
+  test('as many bytes as one carries, but one entry at least', async () => {
+    await write(2, 1, 9, { bytes: Math.floor(APPEND_BYTES_MAX / 3) });
+    expect(end(1, 9)).toBe(2);
+    expect(end(3, 3)).toBe(3);
+    chunks.recent.add(seqnoOf(10), Buffer.alloc(APPEND_BYTES_MAX + 1));
+    expect(end(10, 12)).toBe(10);
+    expect(end(9, 12)).toBe(9);
+  });
+
+  test('of older entries, what their chunk holds', () => {
+    chunks.recent.add(seqnoOf(35), Buffer.alloc(10));
+    expect(end(3, 35)).toBe(10);
+    expect(end(3, 7)).toBe(7);
+    expect(end(11, 35)).toBe(30);
+    expect(end(31, 35), 'they lie in the chunk that grows').toBe(35);
   });
 });
