@@ -1,5 +1,5 @@
 // A joiner is killed at every operation on its disk, and whatever the crash leaves, the next
-// attempt ends as the first would have: as the same node, with a ledger in which every file is good.
+// attempt ends as the first would have: as the same node, with a ledger whose every file is good.
 
 import { expect, test } from 'vitest';
 import { OPENED_MARK } from '../../src/node/new-service.ts';

@@ -275,11 +275,18 @@ test('when too many wait already, a joiner is asked to come back', async () => {
   expect([response.status, errorOf(response).code]).toEqual([503, 'TooManyPendingNodes']);
 });
 
+/** One more than a node may name. */
+function seventeen(): Readonly<Record<string, unknown>> {
+  const names = Array.from({ length: 17 }, (_, number) => `i${number}`);
+  return Object.fromEntries(names.map((name) => [name, { bind_address: 'a:1' }]));
+}
+
 test.each<[string, unknown]>([
   ['#', 'no JSON'],
   ['#', '[]'],
   ['#/node_info_network', { node_info_network: 1 }],
   ['#/node_info_network/rpc_interfaces', { network: { rpc_interfaces: {} } }],
+  ['#/node_info_network/rpc_interfaces', { network: { rpc_interfaces: seventeen() } }],
   [
     '#/node_info_network/rpc_interfaces/a b',
     { network: { rpc_interfaces: { 'a b': { bind_address: 'a:1' } } } },

@@ -18,7 +18,7 @@ beforeEach(async () => {
   service = await startTlsService((seen, reply) =>
     reply.head(200).end(`${seen.url} ${seen.body}`),
   );
-  http = pinnedHttp({ ...joiner, serviceCertificatePem: service.certificate }, 300);
+  http = pinnedHttp({ ...joiner, serviceCertificatePem: service.certificate }, 1000);
 });
 afterEach(async () => {
   http.close();
@@ -40,7 +40,7 @@ test('a question is answered, and the session shows who asks', async () => {
 
 test('a node that another service has endorsed is not asked', async () => {
   const { serviceCert } = await makeService();
-  const other = pinnedHttp({ ...joiner, serviceCertificatePem: serviceCert }, 300);
+  const other = pinnedHttp({ ...joiner, serviceCertificatePem: serviceCert }, 1000);
   const asked = other.ask(address(), { method: 'GET', target: '/' });
   expect(await asked.catch(codeOf)).toBe('SourceUnreachable');
   expect(service.seen).toEqual([]);
@@ -48,7 +48,7 @@ test('a node that another service has endorsed is not asked', async () => {
 });
 
 test.each<[string, () => void, RegExp]>([
-  ['says nothing', () => service.answerWith(() => undefined), /no answer within 300 ms/],
+  ['says nothing', () => service.answerWith(() => undefined), /no answer within 1000 ms/],
   ['hangs up', () => service.answerWith((_seen, reply) => reply.hangUp()), /hang up/],
   [
     'answers without an end',

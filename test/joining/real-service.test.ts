@@ -57,6 +57,8 @@ async function newOptions(): Promise<NodeOptions> {
     nodeToNode: { host: '127.0.0.1', port: await freePort() },
     // Small, so that there is something to fetch.
     chunkBytes: 6_000,
+    // What is shown here is no election: a slow machine shall not hold one.
+    consensus: { messageTimeoutMs: 100, electionTimeoutMs: 20_000 },
     snapshotEntries: 40,
   };
 }
@@ -105,7 +107,7 @@ interface Asked {
 }
 
 async function started({ world, options, joining }: Asked): Promise<Member> {
-  const { peers } = await joining;
+  const { peers } = await inTime('joining', joining);
   const { node } = await startNode(
     options,
     startDependencies(world, { timers: realTimers }),
@@ -113,9 +115,20 @@ async function started({ world, options, joining }: Asked): Promise<Member> {
     peers,
   );
   running.push(node);
-  await node.ready();
+  await inTime('getting ready', node.ready());
   await node.listen();
   return { world, options, node, address: `127.0.0.1:${options.port}` };
+}
+
+const STEP_MS_MAX = 50_000;
+
+/** Waits for one step, and says which one it was that did not come to its end. */
+async function inTime<Result>(what: string, step: Promise<Result>): Promise<Result> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} took too long`)), STEP_MS_MAX);
+  });
+  return await Promise.race([step, late]).finally(() => clearTimeout(timer));
 }
 
 /** Waits until something holds. */
@@ -152,7 +165,10 @@ async function post(
 
 async function write(node: RunningNode, from: number, to: number): Promise<void> {
   for (let number = from; number < to; number += 1) {
-    await node.commitService((tx) => tx.table(ROWS).put(rowKey(number), rowKey(number)));
+    const written = node.commitService((tx) => {
+      tx.table(ROWS).put(rowKey(number), rowKey(number));
+    });
+    await inTime(`row ${number}`, written);
   }
 }
 
@@ -186,7 +202,7 @@ test('two nodes join, the second one by way of a backup, and all have the same',
   const done = await post(first, order);
   expect(done.status, done.body).toBe(200);
   expect(JSON.parse(done.body)).toMatchObject({ node_id: nodeId, node_status: 'Trusted' });
-  const joined = await asked.joining;
+  const joined = await inTime('joining', asked.joining);
   expect(joined.identity.nodeKey.fingerprint).toBe(nodeId);
   expect(joined.snapshot?.loaded.seqno).toBeGreaterThan(0);
   expect(joined.peers.map((peer) => peer.nodeId)).toEqual([first.node.nodeId]);

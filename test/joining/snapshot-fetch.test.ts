@@ -120,6 +120,15 @@ test.each<[string, (node: FakeNode) => FakeNode, Partial<SnapshotFetchOptions>, 
     {},
     /vouches/,
   ],
+  [
+    'it is larger than memory can hold twice',
+    (node) => {
+      node.offers = (offered) => ({ ...offered, bytes: 5 * 1024 ** 3 });
+      return node;
+    },
+    {},
+    /would have 5368709120 bytes/,
+  ],
   ['it has no name of one', () => nodeWith('latest'), {}, /no name of a snapshot/],
   [
     'its evidence is not committed',

@@ -20,11 +20,6 @@ export type JoinerKeys = OwnKeys & {
   readonly indexKey: AeadKey;
 };
 
-/** Whether a folder's node has joined, or founded, a service: it is then restarted in place. */
-export async function isNodeFolder(sealed: SealedFolder): Promise<boolean> {
-  return await sealed.has(OPENED_MARK);
-}
-
 /**
  * Claims a folder for joining a service. Throws `ForeignFolder` for one that holds anything of
  * another beginning.
@@ -34,7 +29,7 @@ export async function claimFolder(
   folder: string,
   serviceFingerprint: string,
 ): Promise<void> {
-  if (await isNodeFolder(sealed)) {
+  if (await sealed.has(OPENED_MARK)) {
     throw new CodedError(
       'AlreadyJoined',
       `${folder} holds a node of a service already: start it, it does not join again`,

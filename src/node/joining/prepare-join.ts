@@ -91,10 +91,6 @@ export interface JoinedService {
 
 /** Holds unfinished files while a node joins. */
 const PARTS = 'joining';
-const RETRY_MS_DEFAULT = 1_000;
-
-/** What stands when a joiner is told nothing. */
-export const JOIN_DEFAULTS = { fetchSnapshot: true, retryMs: RETRY_MS_DEFAULT } as const;
 
 /**
  * Joins a service. Resolves when the node's folder can be started; rejects with `AlreadyJoined`,
