@@ -96,15 +96,17 @@ export class Cluster implements AsyncDisposable {
     const args = ['sandbox', '--json', '--nodes', `${nodes}`, '--data', data];
     const child = spawn(process.execPath, [...HARDENING, main, ...args], {
       cwd: root,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      // The last is a lifeline: the sandbox does not outlive this process, however that ends.
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       env: {
         ...process.env,
+        CONCORDAT_LIFELINE: `${process.pid} 3`,
         NODE_OPTIONS: `--import ${hook}`,
         CONCORDAT_TEST_SWITCHBOARD: `${port}`,
       },
     });
     let said = '';
-    child.stderr.on('data', (chunk: Buffer) => {
+    child.stderr?.on('data', (chunk: Buffer) => {
       said = (said + chunk.toString()).slice(-SAID_MAX);
     });
     try {

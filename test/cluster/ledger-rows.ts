@@ -32,10 +32,16 @@ interface Secret {
   readonly key: LedgerSecret;
 }
 
-/** The rows of a node's ledger up to a seqno, in order. The node must not run. */
-export async function rowsOf(nodeFolder: string, upTo: number): Promise<readonly Row[]> {
+/**
+ * The rows of the first node's ledger up to a seqno, in order. All nodes of the service are named,
+ * and none may run: a node seals the secrets that it made, and reads others' from the ledger.
+ */
+export async function rowsOf(
+  nodeFolders: readonly string[],
+  upTo: number,
+): Promise<readonly Row[]> {
   const found: Row[] = [];
-  for await (const { tx, maps } of transactionsOf(nodeFolder, upTo)) {
+  for await (const { tx, maps } of transactionsOf(nodeFolders, upTo)) {
     for (const map of maps) found.push(...rowsIn(map, tx));
   }
   return found;
@@ -48,10 +54,12 @@ export interface StoredPayload {
   readonly tx: string;
 }
 
-/** Every payload that a node's ledger holds, as often as it holds it. The node must not run. */
-export async function payloadsOf(nodeFolder: string): Promise<readonly StoredPayload[]> {
+/** Every payload that the first node's ledger holds, as often as it holds it; see above. */
+export async function payloadsOf(
+  nodeFolders: readonly string[],
+): Promise<readonly StoredPayload[]> {
   const found: StoredPayload[] = [];
-  for await (const { tx, maps } of transactionsOf(nodeFolder, Number.MAX_SAFE_INTEGER)) {
+  for await (const { tx, maps } of transactionsOf(nodeFolders, Number.MAX_SAFE_INTEGER)) {
     for (const map of maps) found.push(...payloadsIn(map, tx));
   }
   return found;
@@ -63,11 +71,11 @@ interface Transaction {
 }
 
 async function* transactionsOf(
-  nodeFolder: string,
+  nodeFolders: readonly string[],
   upTo: number,
 ): AsyncGenerator<Transaction, void, void> {
-  const secrets = await secretsOf(nodeFolder);
-  for (const path of await chunksOf(join(nodeFolder, 'ledger'))) {
+  const secrets = (await Promise.all(nodeFolders.map((folder) => secretsOf(folder)))).flat();
+  for (const path of await chunksOf(join(nodeFolders[0] ?? '', 'ledger'))) {
     const bytes = await readFile(path);
     // A kill may come between the making of a chunk's file and the first write to it.
     if (bytes.length < CHUNK_HEADER_BYTES) continue;
@@ -97,7 +105,7 @@ async function secretsOf(nodeFolder: string): Promise<readonly Secret[]> {
   return secrets.map(({ from, view, bytes }) => ({ from, view, key: ledgerSecretOf(bytes) }));
 }
 
-/** A node keeps secrets that no history used, too; an entry opens with one alone. */
+/** Nodes keep secrets that no history used, too; an entry opens with one alone. */
 function privateMaps(entry: ParsedEntry, secrets: readonly Secret[]): readonly MapWrites[] {
   let refusal: unknown = new Error(`no ledger secret applies to entry ${entry.seqno}`);
   for (const { from, view, key } of secrets.toReversed()) {

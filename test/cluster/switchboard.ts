@@ -17,7 +17,9 @@ export interface SwitchboardOptions {
 export function newSwitchboard({ nodeOf, nodeAt }: SwitchboardOptions): LinkProxy {
   const introduce = async (socket: Socket): Promise<Introduction | undefined> => {
     const [pid, host, port] = (await firstLineOf(socket)).split(' ');
-    const target = { host: host ?? '', port: Number(port) };
+    // Who was killed while it dialled has said nothing.
+    if (pid === undefined || host === undefined || port === undefined) return undefined;
+    const target = { host, port: Number(port) };
     const from = await nodeOf(Number(pid));
     const to = nodeAt(target.port);
     // Whom nobody knows yet is a node that starts: nothing can be done to it by its name.

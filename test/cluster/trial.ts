@@ -81,7 +81,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
     const exitCode = await cluster.stop();
     const committed = Number(end.committed.split('.')[1]);
     const folders = cluster.names.map((name) => join(data, `node${name}`));
-    for (const row of await rowsOf(folders[0] ?? '', committed)) history.add(row);
+    for (const row of await rowsOf(folders, committed)) history.add(row);
     history.close();
     return {
       verdict: await verdictOf(history.path, folder),
