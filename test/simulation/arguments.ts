@@ -27,10 +27,10 @@ export const HELP = `Usage: npm run sim -- [OPTIONS]
 Lives whole services, each from a seed, on simulated machines: first troubles, then peace, then
 judgement. test/simulation/README.md says what is simulated, and what holds.
 
-  --seeds N         so many seeds (default ${SEEDS_DEFAULT})
+  --seeds N         so many seeds (default ${SEEDS_DEFAULT}), and with --minutes at least so many
   --first-seed S    beginning with this one (default 1)
   --seed S          this one alone, with what happened in it
-  --minutes M       begins no seed after so many minutes
+  --minutes M       goes on with further seeds until so many minutes have passed
   --jobs N          on so many threads (default: one for each core)
   --faults-ms MS    troubles last so many virtual milliseconds (default 8000)
   --plant NAME      with a bug planted, and until it is caught ("list": their names)

@@ -217,9 +217,9 @@ export class Fleet implements MachineWatch {
 
   onFatal(machine: Machine, error: unknown): void {
     this.onLog(machine, `fatal: ${messageOf(error)}`);
+    const isBearable = isDiskFault(error) || isShutOut(machine, error);
     machine.stopProcess();
-    // Who came back after its retirement is told no secrets any more, and can go no further.
-    if (!isDiskFault(error) && !machine.isRetired) this.#world.fail(error);
+    if (!isBearable) this.#world.fail(error);
     for (const watcher of this.watchers) watcher.onFatal?.(machine, error);
   }
 
@@ -254,6 +254,13 @@ export class Fleet implements MachineWatch {
 
 function hasNode(machine: Machine): machine is Machine & { readonly node: RunningNode } {
   return machine.node !== undefined;
+}
+
+/** Who votes no more is told no fresh secret, and can follow no further. */
+function isShutOut({ node, isRetired }: Machine, error: unknown): boolean {
+  if (isRetired) return true;
+  if (node === undefined || !isCoded(error, 'SealBroken')) return false;
+  return node.node().configurations.every(({ nodeIds }) => !nodeIds.includes(node.nodeId));
 }
 
 /** What a disk said, as itself or as the cause of what a node makes of it. */

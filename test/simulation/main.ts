@@ -51,7 +51,7 @@ async function liveServices(options: SimOptions): Promise<number> {
     changes: bug?.changes ?? [],
     untilViolation: bug !== undefined,
     ...(jobs === undefined ? {} : { jobs }),
-    ...(minutes === undefined ? {} : { msMax: minutes * 60_000 }),
+    ...(minutes === undefined ? {} : { msMin: minutes * 60_000 }),
     onReport: (report) => {
       done += 1;
       tell(report, replays);

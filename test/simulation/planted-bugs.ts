@@ -18,6 +18,16 @@ const change = (file: string, from: string, to: string): readonly PlantedChange[
 
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
+    // Not a bug of the service but of the simulation: two lives of a seed differ.
+    name: 'chance from elsewhere',
+    changes: change(
+      'node/replica.ts',
+      'spread: () => fractionOf(random)',
+      'spread: () => Math.random() * fractionOf(random)',
+    ),
+    seedsMax: 40,
+  },
+  {
     name: 'commit of an entry of an earlier view by count alone',
     changes: change(
       'consensus/committing.ts',

@@ -8,8 +8,8 @@ export interface PoolOptions extends SimWorkerData {
   readonly firstSeed: number;
   readonly seeds: number;
   readonly jobs?: number;
-  /** No seed is begun after so long. */
-  readonly msMax?: number;
+  /** Goes on with further seeds until so much time has passed. */
+  readonly msMin?: number;
   /** Ends with the first violation: a planted bug is caught once. */
   readonly untilViolation?: boolean;
   readonly onReport?: (report: SeedReport) => void;
@@ -31,13 +31,14 @@ export interface SimSummary {
 }
 
 export async function runSeeds(options: PoolOptions): Promise<readonly SeedReport[]> {
-  const { firstSeed, seeds, jobs = availableParallelism(), msMax, faultsMs, changes } = options;
+  const { firstSeed, seeds, jobs = availableParallelism(), msMin = 0 } = options;
+  const { faultsMs, changes } = options;
   const began = performance.now();
   const reports: SeedReport[] = [];
   let next = firstSeed;
   let isOver = false;
   const mayBegin = (): boolean =>
-    !isOver && next < firstSeed + seeds && performance.now() - began < (msMax ?? Infinity);
+    !isOver && (next < firstSeed + seeds || performance.now() - began < msMin);
   const runOne = (): Promise<void> =>
     new Promise((resolve, reject) => {
       const data: SimWorkerData = { faultsMs, changes };

@@ -316,7 +316,7 @@ export class Troubles {
       machine.restore(image);
       this.forgetful.add(machine);
       machine.blemishes.add('old disk');
-    } else if (troubles.damage && this.#chance.flip(0.2)) {
+    } else if (troubles.damage && this.#chance.flip(0.2) && this.#canBeLost(machine)) {
       this.#damage(machine);
     }
   }
@@ -344,7 +344,11 @@ export class Troubles {
   }
 
   /** Whether those that know will be able to prove to a machine what it missed. */
-  #isProvable(machine: Machine, knows: (other: Machine) => boolean): boolean {
+  #isProvable(
+    machine: Machine,
+    knows: (other: Machine) => boolean,
+    quorumOf: (nodes: number) => number = (nodes) => majorityOf(nodes - 1),
+  ): boolean {
     const { running } = this.#fleet;
     const configurations = running.flatMap(({ node }) => node.node().configurations);
     const id = this.#fleet.idOf(machine);
@@ -356,17 +360,23 @@ export class Troubles {
           const owner = this.#fleet.machineOf(other as NodeId);
           return owner !== undefined && knows(owner);
         });
-        return knowing.length >= majorityOf(others.length);
+        return knowing.length >= quorumOf(nodeIds.length);
       })
     );
   }
 
   /** Whether its disk may forget: the others are there, and forgot nothing. */
   #canBeSpared(machine: Machine): boolean {
-    return this.#isProvable(
-      machine,
-      (other) => !this.forgetful.has(other) && other.node?.node().state === 'PartOfNetwork',
-    );
+    return this.#isProvable(machine, (other) => this.#isWhole(other));
+  }
+
+  /** Whether it may never come back: the others are a quorum without it. */
+  #canBeLost(machine: Machine): boolean {
+    return this.#isProvable(machine, (other) => this.#isWhole(other), majorityOf);
+  }
+
+  #isWhole(machine: Machine): boolean {
+    return !this.forgetful.has(machine) && machine.node?.node().state === 'PartOfNetwork';
   }
 
   // Membership.
