@@ -30,8 +30,8 @@ export interface Identity {
 }
 
 /**
- * Makes the keys of a node and seals them; all are on stable storage when it resolves. The service's
- * key is made with them unless the node joins one that has it.
+ * Makes the keys of a node and seals them; all are on stable storage when it resolves. The
+ * service's key is made with them unless the node joins one that has it.
  */
 export async function createIdentity(
   sealed: SealedFolder,
