@@ -1,9 +1,10 @@
 /**
  * What a client asks a node for its own sake: who it is, whom it takes for the primary, which nodes
- * there are (http-api.md §10), and whether it is up to date (design decisions 9 and 10).
+ * there are (http-api.md §10), and how far the service has committed for certain (§5.1; design
+ * decision 10).
  */
-import { type TxId, textOfTxId } from '../base/ids.ts';
-import { MIN_TXID_HEADER, READ_HEADER } from '../base/own-headers.ts';
+import { txIdOfText } from '../base/ids.ts';
+import { READ_HEADER } from '../base/own-headers.ts';
 import type { Answer } from './answer-reader.ts';
 import { urlOfAddress } from './node-address.ts';
 import type { WireRequest } from './session.ts';
@@ -53,14 +54,21 @@ export async function sightingBy(ask: Asking, url: string): Promise<Sighting | u
 }
 
 /**
- * Whether a node answers from a state that holds what was seen and that a confirmed leader vouches
- * for: a node cut off from the others may still answer what it is not asked to be sure of.
+ * How far the service has committed, as a leader confirms it to whom a majority listens; undefined
+ * when that cannot be had through this node, which then is cut off, or all are. It lies nowhere
+ * before what had been committed when it was asked for.
  */
-export async function isUpToDate(ask: Asking, seen: TxId | undefined): Promise<boolean> {
-  const holds = seen === undefined ? '' : `${MIN_TXID_HEADER}: ${textOfTxId(seen)}\r\n`;
-  const lines = `${READ_HEADER}: linearizable\r\n${holds}`;
-  const { status } = await ask(getting('/node/network', lines));
-  return status === 200;
+export async function provenPosition(ask: Asking): Promise<number | undefined> {
+  return positionIn(await ask(PROVEN_POSITION));
+}
+
+/** The request for `provenPosition`. */
+export const PROVEN_POSITION = getting('/app/commit', `${READ_HEADER}: linearizable\r\n`);
+
+/** The seqno in an answer to `GET /app/commit`. */
+export function positionIn(answer: Answer): number | undefined {
+  const text = jsonOf(answer)?.transaction_id;
+  return typeof text === 'string' ? txIdOfText(text)?.seqno : undefined;
 }
 
 function getting(target: string, headerLines = ''): WireRequest {

@@ -8,7 +8,13 @@ import { CodedError } from '../base/errors.ts';
 import type { Attempt, Purpose, ServiceNodes, Wish } from './attempt.ts';
 import { changesOf } from './membership.ts';
 import { addressOf, urlOfAddress } from './node-address.ts';
-import { type Asking, isUpToDate, NODES_MAX, type Sighting, sightingBy } from './node-probe.ts';
+import {
+  type Asking,
+  NODES_MAX,
+  provenPosition,
+  type Sighting,
+  sightingBy,
+} from './node-probe.ts';
 import type { SeenTransactions } from './seen-transactions.ts';
 import {
   compareStanding,
@@ -38,6 +44,8 @@ export interface PoolOptions {
 export interface PoolDependencies {
   readonly timers: Timers;
   readonly seen: SeenTransactions;
+  /** Told when the service proves to have committed less than was seen (design decision 11). */
+  readonly onLoss: () => void;
 }
 
 const SESSIONS_MAX_DEFAULT = 64;
@@ -65,6 +73,7 @@ export class SessionPool implements ServiceNodes {
   readonly #options: NodeOptions;
   readonly #timers: Timers;
   readonly #seen: SeenTransactions;
+  readonly #onLoss: () => void;
   /** By URL, in order of preference for reads. */
   readonly #places = new Map<string, Place>();
   /** Nodes that were left, until they have answered what they were asked. */
@@ -74,10 +83,11 @@ export class SessionPool implements ServiceNodes {
   #primaryId: string | undefined;
   #closed = false;
 
-  constructor(options: PoolOptions, { timers, seen }: PoolDependencies) {
+  constructor(options: PoolOptions, { timers, seen, onLoss }: PoolDependencies) {
     const { nodeUrls, certificate, key, serviceCertificate } = options;
     this.#timers = timers;
     this.#seen = seen;
+    this.#onLoss = onLoss;
     this.#options = {
       secureContext: createSecureContext({
         ca: serviceCertificate,
@@ -228,11 +238,10 @@ export class SessionPool implements ServiceNodes {
     if (sighting !== undefined) this.#learn(node, sighting);
     // One that stands well is not asked for proof: that would cost each time a round of votes.
     if (node.standing === 'good') return 'good';
-    try {
-      return (await isUpToDate(ask(), this.#seen.newest)) ? 'good' : 'behind';
-    } catch {
-      return 'behind';
-    }
+    const seen = this.#seen.newest?.seqno ?? 0;
+    const proven = await provenPosition(ask()).catch(() => undefined);
+    if (proven !== undefined && proven < seen) this.#onLoss();
+    return proven === undefined || proven < seen ? 'behind' : 'good';
   }
 
   #learn(by: ServiceNode, sighting: Sighting): void {

@@ -71,8 +71,9 @@ export async function startConnector(
   }
   for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
   const seen = new SeenTransactions();
-  const pool = new SessionPool(options.service, { timers, seen });
-  const relay = new Relay({ nodes: pool, seen, timers, random: systemRandom, log });
+  const onLoss = (): void => relay.checkForLoss();
+  const pool = new SessionPool(options.service, { timers, seen, onLoss });
+  const relay: Relay = new Relay({ nodes: pool, seen, timers, random: systemRandom, log });
   const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
   const figures = new Figures({ timers, service: () => serviceFigures(pool, relay) });
   const servers: Server[] = [];

@@ -10,6 +10,7 @@ import { type TxId, textOfTxId, txIdOfText } from '../base/ids.ts';
 import { MIN_TXID_HEADER, REQUEST_ID_HEADER } from '../base/own-headers.ts';
 import type { Answer } from '../client/answer-reader.ts';
 import type { ServiceNodes } from '../client/attempt.ts';
+import { PROVEN_POSITION, positionIn } from '../client/node-probe.ts';
 import type { SeenTransactions } from '../client/seen-transactions.ts';
 import type { WireRequest } from '../client/session.ts';
 import { Counters } from './counters.ts';
@@ -30,6 +31,8 @@ const REQUEST_ID_BYTES = 16;
 /** Ids that one write may be given: the service refuses one that was made on too old a state. */
 const IDS_MAX = 3;
 const NO_BODY = Buffer.alloc(0);
+/** In an answer to `GET /app/tx` (http-api.md §5.2). */
+const INVALID = /"status"\s*:\s*"Invalid"/;
 
 export class Relay {
   readonly counters = new Counters();
@@ -37,6 +40,8 @@ export class Relay {
   /** The transaction that the service has lost; from then on nothing is relayed. */
   #lost: TxId | undefined;
   #confirming: Promise<boolean> | undefined;
+  /** Ends what is being asked, should the service turn out to have lost something. */
+  readonly #asking = new Set<() => void>();
   #positioning: Promise<void> | undefined;
 
   constructor(dependencies: RelayDependencies) {
@@ -51,6 +56,11 @@ export class Relay {
   /** Finds out how far the service has committed, so that the first write need not. */
   async prepare(): Promise<void> {
     await this.#position(this.#deps.timers.elapsedMs());
+  }
+
+  /** There is reason to fear that the service has lost something. */
+  checkForLoss(): void {
+    void this.#confirmLoss();
   }
 
   /**
@@ -104,7 +114,14 @@ export class Relay {
       isWanted,
       confirmLoss: () => this.#confirmLoss(),
     };
-    return runErrand(options, { ...this.#deps, counters: this.counters });
+    return new Promise((resolve) => {
+      const end = (): void => resolve({ kind: 'lost' });
+      this.#asking.add(end);
+      void runErrand(options, { ...this.#deps, counters: this.counters }).then((outcome) => {
+        this.#asking.delete(end);
+        resolve(outcome);
+      });
+    });
   }
 
   /** So that any node answers from a state that holds what was seen (design decision 9). */
@@ -124,13 +141,12 @@ export class Relay {
       case 'none':
         if (isWrite && outcome.doubt) {
           this.counters.unknownOutcomes += 1;
-          throw new CodedError('OutcomeUnknown', `${OUTCOME_UNKNOWN} (${outcome.why})`);
+          throw new CodedError('OutcomeUnknown', OUTCOME_UNKNOWN, { why: outcome.why });
         }
         if (outcome.refusal !== undefined) return outcome.refusal;
-        throw new CodedError(
-          'ServiceUnreachable',
-          `the service cannot be reached: ${outcome.why}`,
-        );
+        throw new CodedError('ServiceUnreachable', 'the service cannot be reached', {
+          why: outcome.why,
+        });
       case 'too old':
       case 'lost':
         break;
@@ -155,12 +171,15 @@ export class Relay {
   }
 
   async #askPosition(arrivedMs: number): Promise<void> {
-    const json = await this.#askOwn('/app/commit', arrivedMs);
-    const txId = txIdIn(json);
-    if (txId !== undefined) this.#deps.seen.notePosition(txId.seqno);
+    const answer = await this.#askOwn(getting('/app/commit'), arrivedMs);
+    const seqno = answer === undefined ? undefined : positionIn(answer);
+    if (seqno !== undefined) this.#deps.seen.notePosition(seqno);
   }
 
-  /** Whether what was last shown as committed is not in the ledger any more (decision 11). */
+  /**
+   * Whether what was shown as committed is not in the ledger any more (design decision 11). That is
+   * certain when the service proves to have committed less, or says that a transaction is Invalid.
+   */
   #confirmLoss(): Promise<boolean> {
     this.#confirming ??= this.#askForLoss().finally(() => {
       this.#confirming = undefined;
@@ -169,23 +188,30 @@ export class Relay {
   }
 
   async #askForLoss(): Promise<boolean> {
-    const { seen, timers, log } = this.#deps;
+    const { seen, log } = this.#deps;
     const { newest } = seen;
-    if (newest === undefined) return false;
-    const target = `/app/tx?transaction_id=${textOfTxId(newest)}`;
-    const json = await this.#askOwn(target, timers.elapsedMs());
-    if (json?.status !== 'Invalid') return false;
+    if (newest === undefined || this.#lost !== undefined) return this.#lost !== undefined;
+    if (!(await this.#hasLess(newest.seqno)) && !(await this.#isInvalid(newest))) return false;
     this.#lost = newest;
     log(lossOf(newest).message);
+    for (const end of this.#asking) end();
     return true;
   }
 
+  async #hasLess(than: number): Promise<boolean> {
+    const answer = await this.#askOwn(PROVEN_POSITION, this.#deps.timers.elapsedMs());
+    const proven = answer === undefined ? undefined : positionIn(answer);
+    return proven !== undefined && proven < than;
+  }
+
+  async #isInvalid(txId: TxId): Promise<boolean> {
+    const request = getting(`/app/tx?transaction_id=${textOfTxId(txId)}`);
+    const answer = await this.#askOwn(request, this.#deps.timers.elapsedMs());
+    return answer?.status === 200 && INVALID.test(answer.body.toString('utf8'));
+  }
+
   /** Asks for the connector itself, and of any node, however old its state. */
-  async #askOwn(
-    target: string,
-    arrivedMs: number,
-  ): Promise<Readonly<Record<string, unknown>> | undefined> {
-    const request = { method: 'GET', target, headerLines: '', body: NO_BODY };
+  async #askOwn(request: WireRequest, arrivedMs: number): Promise<Answer | undefined> {
     const outcome = await runErrand(
       {
         purpose: 'read',
@@ -197,7 +223,7 @@ export class Relay {
       },
       { ...this.#deps, counters: new Counters() },
     );
-    return outcome.kind === 'answer' ? jsonOf(outcome.answer) : undefined;
+    return outcome.kind === 'answer' ? outcome.answer : undefined;
   }
 }
 
@@ -215,18 +241,6 @@ function lossOf(txId: TxId): CodedError {
   );
 }
 
-function jsonOf({ status, body }: Answer): Readonly<Record<string, unknown>> | undefined {
-  if (status !== 200) return undefined;
-  try {
-    const value: unknown = JSON.parse(body.toString('utf8'));
-    return typeof value === 'object' && value !== null ? { ...value } : undefined;
-  } catch {
-    // What is no JSON tells nothing.
-    return undefined;
-  }
-}
-
-function txIdIn(json: Readonly<Record<string, unknown>> | undefined): TxId | undefined {
-  const text = json?.transaction_id;
-  return typeof text === 'string' ? txIdOfText(text) : undefined;
+function getting(target: string): WireRequest {
+  return { method: 'GET', target, headerLines: '', body: NO_BODY };
 }

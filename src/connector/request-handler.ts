@@ -100,7 +100,8 @@ export class RequestHandler {
       figures.count(surface, method, url, timers.elapsedMs() - arrivedMs);
     } catch (thrown) {
       if (response.destroyed) return;
-      log(`${method} ${surface} failed: ${messageOf(thrown)}`);
+      const reason = reasonOf(thrown);
+      if (reason !== undefined) log(`${method} ${surface} failed: ${reason}`);
       if (!isCoded(thrown)) {
         say(response, 500, 'the connector failed: see its log');
         return;
@@ -137,6 +138,14 @@ export class RequestHandler {
     if (body.length > ONE_WRITE_BYTES_MAX) response.end(body);
     else response.end(body.toString('latin1'), 'latin1');
   }
+}
+
+/** What the log is told of a failure; nothing of a loss, which was said once and for all. */
+function reasonOf(thrown: unknown): string | undefined {
+  if (!isCoded(thrown)) return messageOf(thrown);
+  if (thrown.code === 'ServiceLostTransaction') return undefined;
+  const { why } = thrown.fields;
+  return typeof why === 'string' ? `${thrown.message} (${why})` : thrown.message;
 }
 
 const NOT_FOUND = Buffer.from('HTTP 404 Not Found');

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { seqnoOf, type TxId, txIdOfText } from '../../src/base/ids.ts';
 import type { Answer } from '../../src/client/answer-reader.ts';
 import { changesOf, type KnownNode } from '../../src/client/membership.ts';
-import { isUpToDate, type ListedNode, sightingBy } from '../../src/client/node-probe.ts';
+import { type ListedNode, provenPosition, sightingBy } from '../../src/client/node-probe.ts';
 import { SeenTransactions } from '../../src/client/seen-transactions.ts';
 import type { Standing } from '../../src/client/service-node.ts';
 import type { WireRequest } from '../../src/client/session.ts';
@@ -152,15 +152,17 @@ describe('a look at a node', () => {
     },
   );
 
-  test('asks for proof of what was seen', async () => {
+  test('asks how far the service has committed, as a confirmed leader knows it', async () => {
     const asked: string[] = [];
     const ask = (request: WireRequest): Promise<Answer> => {
       asked.push(request.headerLines);
-      return answering(PAGES)(request);
+      return answering({ '/app/commit': { transaction_id: '3.4' } })(request);
     };
-    expect(await isUpToDate(ask, txId('3.4'))).toBe(true);
-    expect(await isUpToDate(answering({}), undefined)).toBe(false);
-    expect(asked).toEqual(['x-concordat-read: linearizable\r\nx-concordat-min-txid: 3.4\r\n']);
+    expect(await provenPosition(ask)).toBe(4);
+    expect(asked).toEqual(['x-concordat-read: linearizable\r\n']);
+    for (const page of [undefined, {}, { transaction_id: 4 }, { transaction_id: 'x' }]) {
+      expect(await provenPosition(answering({ '/app/commit': page }))).toBeUndefined();
+    }
   });
 });
 

@@ -1,5 +1,6 @@
 /** How a pool of sessions finds its way among real TLS servers that die, hang, join and leave. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { txIdOfText } from '../../src/base/ids.ts';
 import type { Answer } from '../../src/client/answer-reader.ts';
 import type { Attempt, Purpose } from '../../src/client/attempt.ts';
 import { SeenTransactions } from '../../src/client/seen-transactions.ts';
@@ -12,9 +13,13 @@ const REQUEST = { method: 'GET', target: '/app/x', headerLines: '', body: Buffer
 
 let network: TlsNetwork;
 let pools: SessionPool[];
+let seen: SeenTransactions;
+let losses: number;
 
 beforeEach(async () => {
   pools = [];
+  seen = new SeenTransactions();
+  losses = 0;
   network = await startTlsNetwork(3, (index) => (_, reply) => reply.end(`node ${index}`));
 });
 
@@ -32,7 +37,13 @@ function poolOf(indices: readonly number[], options: Partial<PoolOptions> = {}):
       ...client,
       ...options,
     },
-    { timers: systemTimers, seen: new SeenTransactions() },
+    {
+      timers: systemTimers,
+      seen,
+      onLoss: () => {
+        losses += 1;
+      },
+    },
   );
   pools.push(pool);
   return pool;
@@ -40,7 +51,7 @@ function poolOf(indices: readonly number[], options: Partial<PoolOptions> = {}):
 
 function begin(pool: SessionPool, purpose: Purpose = 'read', avoid: string[] = []): Attempt {
   const wish = { purpose, avoid: new Set(avoid) };
-  const attempt = pool.begin(REQUEST, wish, systemTimers.elapsedMs() + 3_000);
+  const attempt = pool.begin(REQUEST, wish, systemTimers.elapsedMs() + 10_000);
   if (attempt === undefined) throw new Error('no node is left');
   // Not every test waits for what it asks.
   attempt.answer.catch(() => undefined);
@@ -98,7 +109,7 @@ describe('a pool', () => {
     await until(async () => {
       await good(pool, 3);
       const before = network.nodes.map(({ seen }) => seen.length);
-      await Promise.all(Array.from({ length: 60 }, () => begin(pool).answer));
+      await Promise.allSettled(Array.from({ length: 60 }, () => begin(pool).answer));
       return network.nodes.every(({ seen }, at) => seen.length - (before[at] ?? 0) >= 12);
     });
   });
@@ -212,6 +223,23 @@ describe('a node that is behind', () => {
     await until(() => pool.count().good === 0);
     const { url } = begin(pool, 'read', [network.node(0).url]);
     expect(url).toBe(network.node(1).url);
+  });
+});
+
+describe('a service that proves to have committed', () => {
+  test.each([
+    ['less than was seen is reported', '2.1001', 2],
+    ['as much is used again', '2.1000', 3],
+  ])('%s', async (_, shown, count) => {
+    const pool = poolOf([0, 1, 2]);
+    await good(pool, 3);
+    const txId = txIdOfText(shown);
+    if (txId !== undefined) seen.note(txId);
+    await network.node(0).stop();
+    await good(pool, 2);
+    await network.node(0).start();
+    await until(() => (count === 3 ? pool.count().good === 3 : losses > 0));
+    expect([pool.count().good, losses > 0]).toEqual([count, count === 2]);
   });
 });
 

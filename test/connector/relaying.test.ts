@@ -318,7 +318,7 @@ describe('when the service is not there', () => {
     expect((await ask(connector.url, '/delete', post)).status).toBe(200);
     const ids = service.seen.map(({ headers }) => headers['x-concordat-request-id']);
     expect([ids[0], ids[2]]).toEqual([ids[1], ids[3]]);
-    expect(ids[0]).toMatch(/^1\.[0-9a-f]{32}$/);
+    expect(ids[0]).toMatch(/^1000\.[0-9a-f]{32}$/);
     expect(ids[2]).not.toBe(ids[0]);
   });
 });

@@ -208,9 +208,16 @@ describe('a service that has lost what it had committed', () => {
     await ask(GET);
   });
 
-  test.each([GET, SEND])('is refused from then on: %s', async (target) => {
+  test.each([
+    [GET, 'Invalid', '5.90'],
+    [SEND, 'Invalid', '5.90'],
+    // Its new history is not yet as long as the old one was.
+    [GET, 'Unknown', '5.49'],
+    [SEND, 'Unknown', '3.49'],
+  ])('is refused from then on: %s %s %s', async (target, status, position) => {
     answering = (sent) => sent.answer(500, LOST);
-    txStatus = 'Invalid';
+    txStatus = status;
+    commit = position;
     const sentence =
       /^ServiceLostTransaction: the service has lost transaction 3\.50, .*restart/;
     expect(await ask(target)).toMatch(sentence);
@@ -223,12 +230,24 @@ describe('a service that has lost what it had committed', () => {
 
   test('is found out by an answer that cannot come from the same history', async () => {
     answering = (sent) => sent.answer(200, shows('5.20'));
-    txStatus = 'Invalid';
+    commit = '5.20';
     expect(await ask(GET)).toMatch(/^ServiceLostTransaction/);
+  });
+
+  test('ends what is being asked when a probe finds it out', async () => {
+    answering = () => undefined;
+    const asking = [ask(GET, 200), ask(SEND, 200)];
+    commit = '4.20';
+    relay.checkForLoss();
+    for (const answer of await Promise.all(asking)) {
+      expect(answer).toMatch(/^ServiceLostTransaction/);
+    }
+    expect(relay.counters.unknownOutcomes).toBe(0);
   });
 
   test('is not one whose node is behind, or ends a session for another reason', async () => {
     let times = 0;
+    commit = '3.50';
     answering = (sent) => {
       times += 1;
       if (times === 1) sent.answer(500, LOST);
@@ -242,9 +261,13 @@ describe('a service that has lost what it had committed', () => {
 
   test('is asked for what was seen, without being held to it', async () => {
     answering = (sent) => sent.answer(500, LOST);
-    txStatus = 'Invalid';
+    commit = '3.50';
     await ask(GET);
-    const question = nodes.sent.find(({ target }) => target.startsWith('/app/tx'));
-    expect(question).toMatchObject({ target: '/app/tx?transaction_id=3.50', own: {} });
+    const [position, status] = nodes.sent.slice(2);
+    expect(position).toMatchObject({ target: '/app/commit', own: { read: 'linearizable' } });
+    expect(status).toMatchObject({ target: '/app/tx?transaction_id=3.50', own: {} });
+    for (const question of [position, status]) {
+      expect(question?.own).not.toHaveProperty('min-txid');
+    }
   });
 });

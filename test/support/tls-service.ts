@@ -86,6 +86,7 @@ export interface TlsFacts {
   view: number;
   /** Index of the primary. */
   primary: number;
+  /** The last transaction that the service has committed. */
   committed: string;
   /** The status of every transaction that is asked for. */
   txStatus: string;
@@ -125,7 +126,7 @@ export async function startTlsNetwork(
   const facts: TlsFacts = {
     view: 2,
     primary: 0,
-    committed: '2.1',
+    committed: '2.1000',
     txStatus: 'Committed',
     behind: new Set(),
     unlisted: new Set(),
