@@ -50,7 +50,7 @@ export async function beginLedger(
   const nowMs = clock.nowMs();
   const serviceCertificatePem = await makeServiceCertificate(identity, nowMs);
   const flush = options.durability === 'fsync';
-  const votes = new VoteRecordFile(disk, folders.votes);
+  const votes = new VoteRecordFile(disk, folders.votes, identity.indexKey, random);
   await votes.begin(nowMs);
   const { fingerprint } = identity.nodeKey;
   return {

@@ -42,8 +42,8 @@ export interface ReplayRequest {
   readonly checkpoint?: {
     readonly seqno: Seqno;
     /**
-     * Fills the store, if its state is the one at `root` (hexadecimal, over all leaves up to and with
-     * that of `seqno`); false if it is not, or cannot be had.
+     * Fills the store, if its state is the one at `root` (hexadecimal, over all leaves up to and
+     * with that of `seqno`); false if it is not, or cannot be had.
      */
     readonly load: (store: Store, root: string) => Promise<boolean>;
   };

@@ -39,7 +39,7 @@ import { SnapshotFolder } from './snapshot-folder.ts';
 import { cutTail, nameClosedChunks } from './tail-cut.ts';
 import { singletonRow } from './unproven-restart.ts';
 
-/** The service's certificate as a joiner pinned it; who founded the service has it in its ledger. */
+/** The service's certificate as a joiner pinned it; its founder has it in the ledger. */
 export const SERVICE_CERTIFICATE = 'service-certificate';
 
 /** Reads a ledger back and makes it ready to be gone on with; undefined if there is none. */
@@ -51,7 +51,7 @@ export async function reopenLedger(
   index: LocalIndex,
   verifier: Verifier,
 ): Promise<OpenedLedger | undefined> {
-  const { disk, clock, log } = dependencies;
+  const { disk, clock, random, log } = dependencies;
   const identity = await loadIdentity(sealed, dependencies.keys);
   const { fingerprint } = identity.nodeKey;
   const secrets = await sealed.ledgerSecrets();
@@ -101,7 +101,7 @@ export async function reopenLedger(
   if (replayed.openMustClose) await chunks.completeOpen();
 
   const nowMs = clock.nowMs();
-  const votes = new VoteRecordFile(disk, folders.votes);
+  const votes = new VoteRecordFile(disk, folders.votes, identity.indexKey, random);
   const { record } = await votes.begin(nowMs);
   const held = state.store.current.table(NODE_CERTIFICATES).get(utf8(fingerprint));
   const heldPem = held === undefined ? undefined : Buffer.from(held).toString();

@@ -2,10 +2,11 @@
 // freshness is proven, what is never lost, and how an unproven restart goes on.
 
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { VIEW_MAX } from '../../src/base/ids.ts';
 import { eventually, Member } from '../support/cluster-rig.ts';
 import { Service } from '../support/cluster-service.ts';
 import type { CrashKind } from '../support/crashing-disk.ts';
-import { copyOf, type World } from '../support/node-rig.ts';
+import { copyOf, FOLDER, type World } from '../support/node-rig.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
 const isLong = process.env.CONCORDAT_LONG === '1';
@@ -185,6 +186,24 @@ describe.each(
     await running.settle();
     await expectSecrets(running, rowsBefore, isUnproven);
   });
+});
+
+test('a host that writes a vote record of its own making moves no view', async () => {
+  const running = await opened();
+  await running.write(3);
+  const [backup] = await running.backups();
+  if (backup === undefined) throw new Error('there is a backup');
+  await running.crash(backup, 'kept');
+  const record = Buffer.from(JSON.stringify({ view: VIEW_MAX - 1, incarnation: Date.now() }));
+  const folder = `${FOLDER}/votes`;
+  const names = await backup.world.disk.list(folder);
+  for (const name of [...names, 'vote.json']) {
+    backup.world.disk.tamper(`${folder}/${name}`, record);
+  }
+  await running.start(backup);
+  await running.write(3);
+  await running.settle();
+  for (const { node } of running.members) expect(node.node().view).toBeLessThan(100);
 });
 
 describe('where it is refused to go on unproven', () => {

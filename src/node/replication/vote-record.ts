@@ -1,15 +1,18 @@
 /**
  * The vote record on disk: the newest view this node took part in, whom it voted for there, and
- * which of its lives that was. Its loss or its age is survived: a restart trusts the quorum, not the
- * disk (design decision 11).
+ * which of its lives that was. Its loss or its age is survived: a restart trusts the quorum, not
+ * the disk (design decision 11). It is sealed, because all nodes move on to the views that one of
+ * them knows of: a host that could write any number there could use them all up.
  */
-import type { Disk } from '../../base/environment.ts';
+import { utf8 } from '../../base/bytes.ts';
+import type { Disk, Random } from '../../base/environment.ts';
 import { isCoded } from '../../base/errors.ts';
 import { type NodeId, type View, viewOf } from '../../base/ids.ts';
 import type { VoteRecord } from '../../consensus/outputs.ts';
+import { type AeadKey, GCM_IV_BYTES, openWhole, sealWhole } from '../../crypto/aead.ts';
 import { writeDurably } from '../durable-disk.ts';
 
-const NAME = 'vote.json';
+const NAME = 'vote.sealed';
 
 export interface Life {
   readonly record: VoteRecord | undefined;
@@ -20,11 +23,15 @@ export interface Life {
 export class VoteRecordFile {
   readonly #disk: Disk;
   readonly #folder: string;
+  readonly #key: AeadKey;
+  readonly #random: Random;
   #incarnation = 0;
 
-  constructor(disk: Disk, folder: string) {
+  constructor(disk: Disk, folder: string, key: AeadKey, random: Random) {
     this.#disk = disk;
     this.#folder = folder;
+    this.#key = key;
+    this.#random = random;
   }
 
   /** Begins another life; `nowMs` sets it apart from those that a lost file would not show. */
@@ -43,8 +50,9 @@ export class VoteRecordFile {
 
   /** On stable storage when it resolves. */
   async write({ view, votedFor }: VoteRecord): Promise<void> {
-    const text = JSON.stringify({ view, votedFor, incarnation: this.#incarnation });
-    await writeDurably(this.#disk, this.#folder, NAME, Buffer.from(text));
+    const text = utf8(JSON.stringify({ view, votedFor, incarnation: this.#incarnation }));
+    const sealed = sealWhole(this.#key, this.#random.bytes(GCM_IV_BYTES), utf8(NAME), text);
+    await writeDurably(this.#disk, this.#folder, NAME, sealed);
   }
 
   async #read(): Promise<Life | undefined> {
@@ -52,8 +60,8 @@ export class VoteRecordFile {
     if (!(await this.#disk.exists(path))) return undefined;
     const file = await this.#disk.open(path, 'read');
     try {
-      const text = Buffer.from(await file.read(0, await file.size())).toString();
-      return lifeOf(JSON.parse(text));
+      const sealed = await file.read(0, await file.size());
+      return lifeOf(JSON.parse(openWhole(this.#key, utf8(NAME), sealed).toString()));
     } catch (error) {
       // What cannot be read counts as lost.
       if (error instanceof SyntaxError || error instanceof RangeError) return undefined;
