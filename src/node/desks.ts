@@ -2,10 +2,10 @@
  * What a node lends to those who let others in: the secrets of the service for a joiner that is
  * trusted, and the service's key to endorse it.
  */
-import { readVirtualEvidence } from '../attestation/virtual.ts';
 import { seqnoOf } from '../base/ids.ts';
 import { endorseRequest } from '../crypto/endorsement.ts';
 import type { Verifier } from '../crypto/verifier.ts';
+import { readEvidence } from '../governance/join-policy.ts';
 import type { JoinDesk } from '../http/join-desk.ts';
 import type { ActionDesk } from '../http/operator-action-endpoint.ts';
 import type { SignatureOptions } from './node-options.ts';
@@ -32,7 +32,7 @@ export function desksOf(
       serviceKey: () => identity.serviceKey.pkcs8(),
       wrapTo: identity.keys.wrapTo,
       coseSignatures: { issuer, subject },
-      readEvidence: async (evidence) => readVirtualEvidence(evidence),
+      readEvidence,
       endorse,
     },
     actions: { verifier, endorse },
