@@ -7,6 +7,7 @@
  *     append:    [open ledger_S exclusively]  pwrite entries [and positions table]  fdatasync
  *                [pwrite header word, fdatasync]  [fsync folder, if the file is new]
  *     commit:    rename ledger_S → ledger_S-E.committed  fsync folder
+ *     open:      fdatasync of each chunk that is not closed  fsync folder
  *     truncate:  [unlink later chunks, newest first]  [pwrite header word 0, fdatasync]
  *                ftruncate  fdatasync  fsync folder
  *
@@ -109,7 +110,19 @@ export class ChunkStore {
       const positions = [...open.positions];
       store.#open = { ...open, file, positions };
     }
+    await store.#settle();
     return store;
+  }
+
+  /**
+   * What a process before this one wrote is there to be read, and yet may be on no stable storage:
+   * nobody may be told of it, and no chunk be named by it, before it is.
+   */
+  async #settle(): Promise<void> {
+    if (!this.#flush) return;
+    const files = [...this.#complete, ...(this.#open === undefined ? [] : [this.#open])];
+    for (const { file } of files) await file.sync();
+    if (files.length > 0) await this.#disk.syncFolder(this.#folder);
   }
 
   /** Closed chunks, oldest first. */

@@ -9,6 +9,7 @@ import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
 import type { Transaction } from '../kv/tables.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
+import { firstPeers } from './joining/joined-service.ts';
 import { openLevelIndex } from './level-index.ts';
 import { beginLedger, OPENED_MARK } from './new-service.ts';
 import { describeNode, SERVICE_CERTIFICATE_DAYS } from './node-certificates.ts';
@@ -66,7 +67,8 @@ export async function startNode(
     const snapshots = await openSnapshots(disk, folders, ledger.chunks);
     const create = old === undefined ? await creationOf(ledger, options, creation) : undefined;
     const node = new RunningNode(options, dependencies, {
-      ...{ ledger, sealed, index, snapshots, peers },
+      ...{ ledger, sealed, index, snapshots },
+      peers: peers.length > 0 ? peers : await firstPeers(sealed),
       ...(create === undefined ? {} : { create }),
     });
     await node.start();
@@ -85,6 +87,8 @@ async function reopened(
   index: LocalIndex,
 ): Promise<OpenedLedger | undefined> {
   if (!(await sealed.has(OPENED_MARK))) return undefined;
+  // A process that died may have left names there that are not on stable storage yet.
+  await dependencies.disk.syncFolder(folders.sealed);
   const verifier = dependencies.verifier ?? nodeVerifier;
   const ledger = await reopenLedger(options, dependencies, folders, sealed, index, verifier);
   if (ledger !== undefined) return ledger;

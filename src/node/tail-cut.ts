@@ -56,7 +56,13 @@ export async function nameClosedChunks(
   const named: ClosedChunk[] = [];
   for (const chunk of replayed.closed) {
     const name = formatChunkName({ start: chunk.start, end: chunk.end, committed: true });
-    if (name !== chunk.name) await disk.rename(`${folder}/${chunk.name}`, `${folder}/${name}`);
+    if (name !== chunk.name) {
+      // The process that wrote it may have died before it was on stable storage.
+      const file = await disk.open(`${folder}/${chunk.name}`, 'write');
+      await file.sync();
+      await file.close();
+      await disk.rename(`${folder}/${chunk.name}`, `${folder}/${name}`);
+    }
     named.push({ ...chunk, name });
   }
   if (named.some((chunk, index) => chunk.name !== replayed.closed[index]?.name)) {

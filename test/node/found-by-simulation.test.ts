@@ -22,6 +22,7 @@ import { ChunkStore } from '../../src/ledger/chunk-store.ts';
 import { ViewHistory } from '../../src/ledger/view-history.ts';
 import { StorageQueue } from '../../src/node/replication/storage-queue.ts';
 import { Runner } from '../../src/node/runner.ts';
+import { nameClosedChunks } from '../../src/node/tail-cut.ts';
 import { writeUnprovenRestart } from '../../src/node/unproven-restart.ts';
 import { CrashingDisk } from '../support/crashing-disk.ts';
 import { describeVirtual } from '../support/node-descriptions.ts';
@@ -122,6 +123,34 @@ describe('a checkpoint waits for the disk', () => {
     fail(new Error('EIO'));
     await expect(done).rejects.toThrow('EIO');
     await expect(queue.done()).rejects.toMatchObject({ code: 'DiskFailed' });
+  });
+});
+
+describe('what a dead process wrote is put on stable storage first', () => {
+  async function withChunk(): Promise<CrashingDisk> {
+    const disk = new CrashingDisk();
+    await disk.makeFolder('/ledger');
+    const file = await disk.open('/ledger/ledger_1', 'create');
+    await file.write(0, Buffer.alloc(64));
+    disk.operations.length = 0;
+    return disk;
+  }
+
+  const kindsOf = (disk: CrashingDisk): readonly string[] =>
+    disk.operations.map(({ kind }) => kind);
+
+  test('before a chunk is gone on with', async () => {
+    const disk = await withChunk();
+    const open = { name: 'ledger_1', start: seqnoOf(1), positions: [8], length: 64 };
+    await ChunkStore.open(disk, '/ledger', true, [], open);
+    expect(kindsOf(disk)).toEqual(['sync', 'sync-folder']);
+  });
+
+  test('before a chunk gets its final name', async () => {
+    const disk = await withChunk();
+    const chunk = { name: 'ledger_1', start: seqnoOf(1), end: seqnoOf(2) };
+    await nameClosedChunks(disk, '/ledger', { closed: [chunk] });
+    expect(kindsOf(disk)).toEqual(['sync', 'rename', 'sync-folder']);
   });
 });
 
