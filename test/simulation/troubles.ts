@@ -379,6 +379,11 @@ export class Troubles {
     return !this.forgetful.has(machine) && machine.node?.node().state === 'PartOfNetwork';
   }
 
+  #isBroken(id: NodeId): boolean {
+    const machine = this.#fleet.machineOf(id);
+    return machine !== undefined && this.broken.has(machine);
+  }
+
   // Membership.
 
   #change(): void {
@@ -386,7 +391,11 @@ export class Troubles {
     const voters = this.#fleet.voters();
     if (primary === undefined || voters.length === 0) return;
     const id = this.#fleet.idOf(primary);
-    const kind = this.#chance.pick(['add', 'add', 'remove', 'remove primary', 'swap'] as const);
+    // Nobody sends more nodes away while one of them will never come back.
+    const hasLost = voters.some((voter) => this.#isBroken(voter));
+    const kind = hasLost
+      ? 'add'
+      : this.#chance.pick(['add', 'add', 'remove', 'remove primary', 'swap'] as const);
     const gone = kind === 'remove primary' && id !== undefined ? id : this.#chance.pick(voters);
     if (this.#chance.flip(0.3)) {
       this.#faults.count('membership: change during a partition');
