@@ -33,6 +33,8 @@ export class Forwarding {
   readonly #deps: ForwardingDependencies;
   readonly #pending = new Map<number, Pending>();
   #ids = 0;
+  /** How often each node went away: what a former life of it asked, the next one did not. */
+  readonly #departures = new Map<NodeId, number>();
 
   constructor(dependencies: ForwardingDependencies) {
     this.#deps = dependencies;
@@ -79,6 +81,7 @@ export class Forwarding {
 
   /** A node is gone: whether it acted on what it was sent, nobody knows. */
   onPeerDown(node: NodeId): void {
+    this.#departures.set(node, this.#departuresOf(node) + 1);
     for (const [id, { to, reject }] of [...this.#pending]) {
       if (to !== node) continue;
       this.#take(node, id);
@@ -101,9 +104,16 @@ export class Forwarding {
     return pending;
   }
 
+  #departuresOf(node: NodeId): number {
+    return this.#departures.get(node) ?? 0;
+  }
+
   async #execute(from: NodeId, message: ForwardRequest): Promise<void> {
     const { kind: _kind, id, ...request } = message;
+    const departures = this.#departuresOf(from);
     const answer = await this.#deps.execute(request);
+    // A node that has restarted meanwhile gives the same numbers to other clients' requests.
+    if (this.#departuresOf(from) !== departures) return;
     const reply: PeerMessage =
       answer === undefined
         ? { kind: 'forward-refusal', id }
