@@ -62,7 +62,7 @@ it(
     await judge(ledger);
     console.log(`${ROUNDS} kills, ${acknowledged.length} payloads acknowledged, 0 lost`);
   },
-  ROUNDS * 8_000 + 60_000,
+  ROUNDS * 20_000 + 60_000,
 );
 
 /** Resolves when one more payload was acknowledged: a kill before that would show nothing. */
