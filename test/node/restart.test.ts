@@ -18,7 +18,7 @@ import { SealedFolder } from '../../src/node/sealed-folder.ts';
 import { SecretPool } from '../../src/node/secret-pool.ts';
 import { virtualSealer } from '../../src/node/virtual-sealer.ts';
 import { openedWorld, SMALL_CHUNKS } from '../support/crash-enumerator.ts';
-import { codeOf, fingerprint } from '../support/crashing-disk.ts';
+import { codeOf, fingerprint, type Operation } from '../support/crashing-disk.ts';
 import { startDriver } from '../support/ledger-driver.ts';
 import { MemoryIndex } from '../support/memory-index.ts';
 import {
@@ -140,7 +140,8 @@ describe('what a restart finds and writes', () => {
   test('a secret that a crash kept from being used is passed over', async () => {
     const rehearsal = copyOf(stopped);
     await (await start(rehearsal, SMALL_CHUNKS)).node.stop();
-    const isInLedger = ({ path }: { readonly path: string }) => path.startsWith(LEDGER);
+    const isInLedger = ({ kind, path }: Operation) =>
+      kind === 'write' && path.startsWith(LEDGER);
     const firstUse = rehearsal.disk.operations.findIndex(isInLedger);
     const world = copyOf(stopped);
     world.disk.crashAt({ at: firstUse, kind: 'kept' });
