@@ -14,9 +14,9 @@ export function firstSecret(): DatedSecret {
   return { from: seqnoOf(1), view: viewOf(2), bytes: systemRandom.bytes(32) };
 }
 
-export function emptyState(secret: DatedSecret | undefined = firstSecret()): LedgerState {
+export function emptyState(known: readonly DatedSecret[] = [firstSecret()]): LedgerState {
   const secrets = new SecretHistory();
-  if (secret !== undefined) secrets.add(secret);
+  for (const secret of known) secrets.add(secret);
   return new LedgerState({
     store: new Store([]),
     tree: new MerkleTree(),
