@@ -75,7 +75,7 @@ test(
       await enumerateCrashes({
         life: laterLife(stopped),
         kinds: [kind],
-        offset: 5,
+        offset: 4,
         stride: isLong ? 1 : 2,
         onCrashed: (world, { acknowledged }, { kind: done, path }) => {
           if (path.includes('/ledger')) {
