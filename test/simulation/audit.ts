@@ -64,12 +64,14 @@ export class Audit {
 
   async judge(voters: readonly Machine[]): Promise<void> {
     this.#entries = this.#opened();
-    for (const machine of voters) this.#judgeFiles(machine);
-    this.#judgeChunkNames(voters);
-    const judged = voters[0];
+    // What was done to a disk may be on it until somebody reads there.
+    const whole = voters.filter(({ blemishes }) => blemishes.size === 0);
+    for (const machine of whole) this.#judgeFiles(machine);
+    this.#judgeChunkNames(whole);
+    const judged = whole[0];
     if (judged !== undefined) await this.#judgeReplay(judged);
     const snapshots = new Map<string, Buffer>();
-    for (const { disk } of voters) {
+    for (const { disk } of whole) {
       for (const [path, { current }] of disk.state.files()) {
         if (path.startsWith(`${SNAPSHOTS}/`)) snapshots.set(path, current);
       }

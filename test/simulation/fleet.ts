@@ -9,9 +9,8 @@ import type { KeySource } from '../../src/crypto/key-source.ts';
 import type { MemberAtCreation } from '../../src/governance/opening.ts';
 import type { Transaction } from '../../src/kv/tables.ts';
 import type { PeerMessage } from '../../src/node/peers/messages.ts';
-import type { Peer } from '../../src/node/peers/peer-network.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
-import { makeMember, prepareJoiner, retire, trust } from './joining.ts';
+import { joinOn, makeMember, retire, trust, waitingAt } from './joining.ts';
 import { Machine, type MachineWatch } from './machine.ts';
 import { realKeys } from './real-keys.ts';
 import type { Operation } from './simulated-disk.ts';
@@ -23,22 +22,24 @@ import { START_MS, type World } from './world.ts';
 const MACHINES_MAX = 14;
 const JOIN_MS_MAX = 15_000;
 
-/** What a node may be at a moment, by the name of its machine. */
-export type Standing = 'voter' | 'joining' | 'out';
-
 export class Fleet implements MachineWatch {
   readonly machines: Machine[] = [];
   /** Who watches more closely than the fleet itself. */
   readonly watchers: Partial<MachineWatch>[] = [];
+  /** Machines that are on their way into the service. */
+  readonly joining = new Set<Machine>();
   readonly #world: World;
+  readonly #keys: KeySource;
   readonly #leaders = new Map<number, string>();
   /** Ids of the nodes, by machine, once they have one. */
   readonly #ids = new Map<Machine, NodeId>();
   #isChanging = false;
+  #serviceCertificatePem = '';
   queuedBytesMax = 0;
 
   constructor(world: World) {
     this.#world = world;
+    this.#keys = this.#keysOf(world.chance.fork());
   }
 
   get elections(): number {
@@ -78,19 +79,11 @@ export class Fleet implements MachineWatch {
     );
   }
 
-  peers(): readonly Peer[] {
-    return this.running.flatMap(({ node, address }) => ({
-      nodeId: node.nodeId as NodeId,
-      address,
-    }));
-  }
-
   /** The first node of a service, with the service open. */
   async found(also: (transaction: Transaction) => void): Promise<void> {
     const world = this.#world;
     const machine = this.#newMachine();
-    const keys = this.#keysOf(world.chance.fork());
-    const making = makeMember(keys, START_MS);
+    const making = makeMember(this.#keys, START_MS);
     await world.drive('a member has keys', 10_000, making);
     const member: MemberAtCreation = await making;
     machine.start({ members: [member], recoveryThreshold: 1 });
@@ -102,24 +95,80 @@ export class Fleet implements MachineWatch {
     await world.drive('the service opens', 5_000, node.openService(opening, also));
   }
 
-  /** Another machine joins; false when it could not be tried. */
+  /** Another machine joins, in its own time; false when it could not be tried. */
   async join(): Promise<boolean> {
     const { primary } = this;
     if (primary === undefined || this.#isChanging) return false;
     if (this.machines.length >= MACHINES_MAX) return false;
     this.#isChanging = true;
+    this.#serviceCertificatePem = primary.node.serviceCertificatePem;
     const machine = this.#newMachine();
-    try {
-      const preparing = prepareJoiner(machine, primary.node, this.peers());
-      const description = await this.#withTime(preparing, JOIN_MS_MAX);
-      if (description === undefined) return false;
-      this.#ids.set(machine, description.nodeId as NodeId);
-      this.#world.faults.count('membership: joined');
-      machine.start();
-      return await this.#asPrimary((node) => trust(node, description));
-    } finally {
-      this.#isChanging = false;
+    this.joining.add(machine);
+    this.#world.faults.count('membership: joined');
+    this.resumeJoining(machine);
+    const late = this.#world.nowMs + JOIN_MS_MAX;
+    while (this.joining.has(machine) && this.#world.nowMs < late) await this.#world.pause(20);
+    this.#isChanging = false;
+    return !this.joining.has(machine);
+  }
+
+  /** Begins to join, or goes on with it where a crash cut it off. */
+  resumeJoining(machine: Machine): void {
+    if (machine.isUp || !this.joining.has(machine)) return;
+    const world = this.#world;
+    const targets = {
+      serviceCertificatePem: this.#serviceCertificatePem,
+      machines: world.chance.shuffled(this.running),
+      fetchSnapshot: world.chance.flip(0.5),
+    };
+    if (targets.machines.length === 0) {
+      world.timeline.after(500, () => this.resumeJoining(machine));
+      return;
     }
+    const parts = { world, keys: this.#keys, machines: () => this.machines };
+    const joined = joinOn(machine, targets, parts);
+    const { process } = machine;
+    joined.then(
+      ({ identity, peers, ledgerEnd, snapshot }) => {
+        if (process?.isDead !== false) return;
+        this.joining.delete(machine);
+        this.#ids.set(machine, identity.nodeKey.fingerprint as NodeId);
+        machine.peers = peers;
+        if (ledgerEnd !== undefined) world.faults.count('membership: joined with a ledger');
+        if (snapshot !== undefined) world.faults.count('membership: joined with a snapshot');
+        machine.stopProcess();
+        machine.start();
+      },
+      (error: unknown) => {
+        if (process?.isDead !== false) return;
+        machine.stopProcess();
+        this.#onJoinFailed(machine, error);
+      },
+    );
+  }
+
+  /** An operator looks for nodes that wait to be trusted. */
+  async trustWaiting(): Promise<void> {
+    const { primary } = this;
+    if (primary === undefined) return;
+    for (const waiting of waitingAt(primary.node)) {
+      const machine = this.machines.find(({ address }) => address === waiting.address);
+      if (machine === undefined || !this.joining.has(machine)) continue;
+      this.#ids.set(machine, waiting.nodeId);
+      await this.#asPrimary((node) => trust(node, waiting, this.#keys, START_MS));
+    }
+  }
+
+  /** A joiner that the service sent away, or whose disk failed. */
+  #onJoinFailed(machine: Machine, error: unknown): void {
+    this.onLog(machine, `joining failed: ${messageOf(error)}`);
+    if (isDiskFault(error)) {
+      this.#world.timeline.after(500, () => this.resumeJoining(machine));
+    } else if (isCoded(error, 'JoinRefused') && this.#ids.has(machine)) {
+      // Trusted and retired again before it was there.
+      this.joining.delete(machine);
+      machine.isRetired = true;
+    } else this.#world.fail(error);
   }
 
   /** The primary retires a node; false when it could not be tried. */

@@ -1,26 +1,18 @@
-// How machines become nodes of the service: the first founds it, others are prepared as joiners are
-// (their folder holds what they were given) and trusted by the primary; nodes are removed again.
+// How machines become nodes of the service: the first founds it; others join by the shipped code,
+// asking nodes, fetching and verifying the ledger so far, and going on where a crash cut them off,
+// while an operator trusts whoever waits; and how nodes leave again.
 
-import { utf8 } from '../../src/base/bytes.ts';
 import type { NodeId } from '../../src/base/ids.ts';
 import { certificateIdOf } from '../../src/crypto/certificates.ts';
+import { endorseRequest } from '../../src/crypto/endorsement.ts';
 import type { KeySource } from '../../src/crypto/key-source.ts';
-import { removeNode } from '../../src/governance/nodes-actions.ts';
-import {
-  type MemberAtCreation,
-  type NodeDescription,
-  writeNode,
-} from '../../src/governance/opening.ts';
-import { createIdentity } from '../../src/node/identity.ts';
-import { OPENED_MARK } from '../../src/node/new-service.ts';
-import { describeNode, makeNodeCertificate } from '../../src/node/node-certificates.ts';
-import { foldersOf, makeFolders } from '../../src/node/node-folders.ts';
-import type { Peer } from '../../src/node/peers/peer-network.ts';
-import { SERVICE_CERTIFICATE } from '../../src/node/restart.ts';
+import { addressOf, nodesThatAre } from '../../src/governance/nodes.ts';
+import { removeNode, transitionNodeToTrusted } from '../../src/governance/nodes-actions.ts';
+import type { MemberAtCreation } from '../../src/governance/opening.ts';
+import { type JoinedService, prepareJoin } from '../../src/node/joining/prepare-join.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
-import { SealedFolder } from '../../src/node/sealed-folder.ts';
-import { virtualSealer } from '../../src/node/virtual-sealer.ts';
 import { type Machine, NODE_FOLDER } from './machine.ts';
+import { clientAddressOf, type SourcesWorld, simulatedSources } from './simulated-sources.ts';
 
 export async function makeMember(keys: KeySource, nowMs: number): Promise<MemberAtCreation> {
   const key = keys.generateSigningKey('P-384');
@@ -33,41 +25,76 @@ export async function makeMember(keys: KeySource, nowMs: number): Promise<Member
   };
 }
 
-/** Puts into a machine's folder what a joiner is given; it can be started from then on. */
-export async function prepareJoiner(
-  machine: Machine,
-  primary: RunningNode,
-  peers: readonly Peer[],
-): Promise<NodeDescription> {
-  const { dependencies } = machine.boot();
-  const { disk, random, keys, clock } = dependencies;
-  const folders = foldersOf(NODE_FOLDER);
-  await makeFolders(disk, folders);
-  const sealer = await (dependencies.openSealer ?? virtualSealer)(disk, folders.sealed, random);
-  const sealed = new SealedFolder(disk, folders.sealed, sealer);
-  const { serviceKey, ledgerSecrets } = primary.secretsForJoiners();
-  const ownServiceKey = keys?.openSigningKey(serviceKey.pkcs8());
-  const identity = await createIdentity(sealed, random, ownServiceKey, keys);
-  const { serviceCertificatePem } = primary;
-  await sealed.put(SERVICE_CERTIFICATE, utf8(serviceCertificatePem));
-  for (const secret of ledgerSecrets) await sealed.putLedgerSecret(secret);
-  await sealed.put(OPENED_MARK, new Uint8Array(1));
-  const { options } = machine;
-  const certificate = await makeNodeCertificate(
-    identity,
-    serviceCertificatePem,
-    options,
-    clock.nowMs(),
-  );
-  const description = await describeNode(identity, certificate, options);
-  machine.peers = peers;
-  machine.stopProcess();
-  return description;
+export interface JoinTargets {
+  readonly serviceCertificatePem: string;
+  /** Machines whose nodes are asked. */
+  readonly machines: readonly Machine[];
+  readonly fetchSnapshot: boolean;
 }
 
-/** The primary trusts a joiner. */
-export async function trust(primary: RunningNode, joiner: NodeDescription): Promise<void> {
-  await primary.commitService((transaction) => writeNode(transaction, joiner));
+/**
+ * Joins a machine's node to the service, as far as starting it. Its process may die on the way:
+ * then this never resolves, and the next attempt goes on in the same folder.
+ */
+export async function joinOn(
+  machine: Machine,
+  { serviceCertificatePem, machines, fetchSnapshot }: JoinTargets,
+  parts: SourcesWorld,
+): Promise<JoinedService> {
+  const { dependencies } = machine.boot();
+  const { options } = machine;
+  return await prepareJoin(
+    {
+      folder: NODE_FOLDER,
+      addresses: options,
+      serviceCertificatePem,
+      targets: machines.map(clientAddressOf),
+      fetchSnapshot,
+      retryMs: 150,
+      archivedTables: options.applications.flatMap((each) => each.archivedTables),
+    },
+    {
+      ...dependencies,
+      openSources: (credentials) => simulatedSources(parts, credentials),
+    },
+  );
+}
+
+/** A node that waits to be trusted. */
+export interface Waiting {
+  readonly nodeId: NodeId;
+  /** Where other nodes reach it. */
+  readonly address: string;
+  readonly requestPem: string | undefined;
+}
+
+export function waitingAt(primary: RunningNode): readonly Waiting[] {
+  return nodesThatAre(primary.current(), 'Pending').map(({ nodeId, info }) => ({
+    nodeId: nodeId as NodeId,
+    address: addressOf(info.node_to_node_interface),
+    requestPem: info.certificate_signing_request,
+  }));
+}
+
+/** The primary trusts a node that waits. */
+export async function trust(
+  primary: RunningNode,
+  { nodeId, requestPem }: Waiting,
+  keys: KeySource,
+  nowMs: number,
+): Promise<void> {
+  const issuer = {
+    key: primary.secretsForJoiners().serviceKey,
+    certificatePem: primary.serviceCertificatePem,
+  };
+  const validity = { fromMs: nowMs, days: 365 };
+  const certificatePem =
+    requestPem === undefined
+      ? undefined
+      : await endorseRequest(keys, requestPem, validity, issuer);
+  await primary.commitService((transaction) =>
+    transitionNodeToTrusted(transaction, nodeId, certificatePem),
+  );
 }
 
 /** The primary retires a node, itself perhaps. */

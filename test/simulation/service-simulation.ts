@@ -123,6 +123,12 @@ class ServiceSimulation {
   async #live(): Promise<void> {
     const world = this.#world;
     await this.#fleet.found((transaction) => this.#clients.layDown(transaction));
+    world.background('an operator', async () => {
+      for (;;) {
+        await world.pause(50 + world.chance.next() * 150);
+        await this.#fleet.trustWaiting();
+      }
+    });
     for (let number = 1; number < world.settings.nodes; number += 1) {
       await world.drive(`node ${number} joins`, 20_000, this.#fleet.join());
     }

@@ -36,11 +36,8 @@ export const clientAddressOf = ({ host }: Machine): string => `${host}:8000`;
 
 /** What a node lends a joiner, as `desksOf` in the node has it. */
 export function deskOf(node: RunningNode, keys: KeySource): JoinDesk {
-  const service = (): { key: typeof key; certificatePem: string } => ({
-    key,
-    certificatePem: node.serviceCertificatePem,
-  });
-  const key = node.secretsForJoiners().serviceKey;
+  const { serviceKey: key } = node.secretsForJoiners();
+  const service = { key, certificatePem: node.serviceCertificatePem };
   return {
     startupSeqno: seqnoOf(0),
     secrets: () => node.secretsForJoiners().ledgerSecrets,
@@ -48,7 +45,7 @@ export function deskOf(node: RunningNode, keys: KeySource): JoinDesk {
     wrapTo: keys.wrapTo,
     coseSignatures: { issuer: 'concordat', subject: 'ledger.signature' },
     readEvidence: async (evidence) => readVirtualEvidence(evidence),
-    endorse: (requestPem, validity) => endorseRequest(keys, requestPem, validity, service()),
+    endorse: (requestPem, validity) => endorseRequest(keys, requestPem, validity, service),
   };
 }
 

@@ -125,6 +125,11 @@ export class Troubles {
   }
 
   #restart(machine: Machine): void {
+    if (this.#fleet.joining.has(machine)) {
+      this.#faults.count('membership: interrupted join goes on');
+      this.#fleet.resumeJoining(machine);
+      return;
+    }
     const isKnown = this.#fleet.idOf(machine) !== undefined;
     if (machine.isUp || !isKnown || this.broken.has(machine)) return;
     if (machine.isRetired && this.#world.isPeace) return;
