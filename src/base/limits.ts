@@ -86,7 +86,7 @@ export const FORWARDED_CERTIFICATES_MAX = 1_000;
 /** How long a connector looks for a node that can be reached before it answers 503. */
 export const CONNECTOR_REACH_MS_MAX = 4_000;
 /** How long a connector waits for an answer: GoQuorum itself gives up after 5 s. */
-export const CONNECTOR_ANSWER_MS_MAX = 4_700;
+export const CONNECTOR_ANSWER_MS_MAX = 4_500;
 
 /** One frame between nodes: an entry with a payload of 16 MiB, with room for a batch around it. */
 export const PEER_FRAME_BYTES_MAX = 64 * MIB;

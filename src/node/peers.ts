@@ -16,8 +16,13 @@ import {
 /** How long a stopping primary leaves its last words time to reach the others. */
 const FAREWELL_MS = 50;
 
+/** What is needed of the ledger that names them. */
+type NamingLedger = Pick<OpenedLedger, 'identity' | 'nodeCertificatePem'> & {
+  readonly state: Pick<OpenedLedger['state'], 'nodes'>;
+};
+
 export interface PeersParts {
-  readonly ledger: OpenedLedger;
+  readonly ledger: NamingLedger;
   /** Nodes to begin with. */
   readonly known: readonly Peer[];
   readonly onMessage: OnMessage;
@@ -26,7 +31,7 @@ export interface PeersParts {
 
 export class Peers {
   readonly #deps: NodeDependencies;
-  readonly #ledger: OpenedLedger;
+  readonly #ledger: NamingLedger;
   readonly #told: Map<NodeId, Peer>;
   /** None in a service that has but one node. */
   readonly #transport: PeerTransport | undefined;
@@ -60,8 +65,7 @@ export class Peers {
 
   send(to: NodeId, message: PeerMessage): boolean {
     if (this.#transport === undefined) return false;
-    // A restarting node asks those whom its disk names; there may be others by now.
-    if (message.kind === 'report') {
+    if (isToOneBehind(message)) {
       this.#transport.send(to, { kind: 'known-nodes', nodes: this.#all() });
     }
     return this.#transport.send(to, message);
@@ -97,4 +101,12 @@ export class Peers {
     }
     return [...peers.values()];
   }
+}
+
+/**
+ * Whether the receiver may know older nodes only: it restarts on what its disk names, or was cut off
+ * while the nodes changed and stands for election among those that it knows.
+ */
+function isToOneBehind(message: PeerMessage): boolean {
+  return message.kind === 'report' || (message.kind === 'vote-answer' && !message.granted);
 }

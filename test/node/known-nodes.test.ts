@@ -1,0 +1,103 @@
+// A node that was away while the nodes changed is told where the others are: nobody whom its own
+// ledger names may be left to reach it. Found by a simulated service (seed 28): its new primary was a
+// stranger to it for ever.
+
+import { expect, test } from 'vitest';
+import { type NodeId, seqnoOf, viewOf } from '../../src/base/ids.ts';
+import { systemRandom } from '../../src/crypto/random.ts';
+import { createIdentity } from '../../src/node/identity.ts';
+import type { KnownNodes } from '../../src/node/membership.ts';
+import type { PeerMessage } from '../../src/node/peers/messages.ts';
+import type { Peer } from '../../src/node/peers/peer-network.ts';
+import type { PeerTransport } from '../../src/node/peers/peer-transport.ts';
+import { Peers } from '../../src/node/peers.ts';
+import { SealedFolder } from '../../src/node/sealed-folder.ts';
+import { virtualSealer } from '../../src/node/virtual-sealer.ts';
+import { FOLDER, newWorld, RIG_OPTIONS, SEALED } from '../support/node-rig.ts';
+
+const id = (digit: string): NodeId => digit.repeat(64) as NodeId;
+const AWAY = id('a');
+const NEW: Peer = { nodeId: id('b'), address: '127.0.0.1:7002' };
+const NODES: KnownNodes = new Map([
+  [AWAY, { status: 'Trusted', retiredCommitted: false, address: '127.0.0.1:7001' }],
+  [NEW.nodeId, { status: 'Trusted', retiredCommitted: false, address: NEW.address }],
+]);
+
+/** The peers of a node whose ledger names these, what it sends, and whom it may talk to. */
+async function peersOf(nodes: KnownNodes) {
+  const world = newWorld();
+  await world.disk.makeFolder(FOLDER);
+  await world.disk.makeFolder(SEALED);
+  const sealer = await virtualSealer(world.disk, SEALED, systemRandom);
+  const sealed = new SealedFolder(world.disk, SEALED, sealer);
+  const identity = await createIdentity(sealed, systemRandom);
+  const sent: PeerMessage[] = [];
+  const known: Peer[] = [];
+  const transport: PeerTransport = {
+    listen: async () => ({ host: '127.0.0.1', port: 7000 }),
+    setPeers: (peers) => known.splice(0, known.length, ...peers),
+    send: (_to, message) => sent.push(message) > 0,
+    connected: () => [],
+    queuedBytes: () => 0,
+    renewIdentity: () => undefined,
+    close: async () => undefined,
+  };
+  const nodeToNode = { host: '127.0.0.1', port: 7000 };
+  const log = { info: () => undefined, warn: () => undefined, progress: () => undefined };
+  const peers = new Peers(
+    { ...RIG_OPTIONS, nodeToNode },
+    {
+      ...{ disk: world.disk, clock: world.time, timers: world.time, random: systemRandom, log },
+      openTransport: () => transport,
+      onFatal: () => undefined,
+    },
+    {
+      ledger: { identity, nodeCertificatePem: '', state: { nodes } },
+      known: [],
+      onMessage: () => undefined,
+      onPeerDown: () => undefined,
+    },
+  );
+  return { peers, sent, known };
+}
+
+const refusal = (granted: boolean): PeerMessage => ({
+  kind: 'vote-answer',
+  election: 'pre',
+  view: viewOf(6),
+  granted,
+  unproven: false,
+});
+
+test.each([
+  ['whose vote is refused', refusal(false)],
+  [
+    'that restarts',
+    {
+      kind: 'report',
+      incarnation: 1,
+      restarting: false,
+      view: viewOf(6),
+      heard: viewOf(6),
+      position: { view: viewOf(6), seqno: seqnoOf(9) },
+      configurations: [],
+    } satisfies PeerMessage,
+  ],
+] as const)('a node %s is told first where the others are', async (_what, message) => {
+  const { peers, sent } = await peersOf(NODES);
+  peers.send(AWAY, message);
+  expect(sent.map(({ kind }) => kind)).toEqual(['known-nodes', message.kind]);
+  expect(sent[0]).toMatchObject({ nodes: expect.arrayContaining([NEW]) });
+});
+
+test('whoever gets a vote knows enough', async () => {
+  const { peers, sent } = await peersOf(NODES);
+  peers.send(AWAY, refusal(true));
+  expect(sent.map(({ kind }) => kind)).toEqual(['vote-answer']);
+});
+
+test('what a node is told it talks to, though its own ledger does not name it', async () => {
+  const { peers, known } = await peersOf(new Map());
+  peers.learn([NEW]);
+  expect(known).toEqual([NEW]);
+});
