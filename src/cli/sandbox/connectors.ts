@@ -25,7 +25,8 @@ export async function connectOrganisation(
   return await startConnector(
     {
       service: {
-        nodeUrls,
+        // Each prefers another node, so that reads are spread.
+        nodeUrls: nodeUrls.map((_, at) => nodeUrls[(at + number - 1) % nodeUrls.length] ?? ''),
         serviceCertificate: readFileSync(folder.serviceCertificate, 'utf8'),
         certificate: readFileSync(files.certificate, 'utf8'),
         key: readFileSync(files.key, 'utf8'),
