@@ -66,7 +66,7 @@ describe('the commands of the README', () => {
         const { code, output } = await run(command);
         expect(code, output).toBe(0);
         expect(output).not.toMatch(/\berror\b/i);
-      });
+      }, 180_000);
     }
   }
 

@@ -133,7 +133,11 @@ describe('a restart that nobody can prove', () => {
     await (await startNode(path)).stop();
     writeFileSync(path, JSON.stringify({ ...config, restart: { unproven: 'refuse' } }));
     const child = spawnProgram(['node', 'start', '--config', path, '--json']);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    let said = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+    });
+    while (!said.includes('--accept-unproven')) await new Promise((r) => setTimeout(r, 20));
     child.kill('SIGTERM');
     const [code] = (await once(child, 'exit')) as [number | null];
     expect(code).toBe(0);

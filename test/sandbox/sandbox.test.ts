@@ -39,7 +39,7 @@ describe('npm start -- --demo', () => {
       transactions: { stored: expect.stringMatching(/^\d+\.\d+$/) },
       seconds: expect.any(Number),
     });
-  });
+  }, 180_000);
 
   it('prints nothing but the JSON on standard output with --json', async () => {
     const { code, stdout, stderr } = await runProgram(['start', '--demo', '--json', ...ONE]);
