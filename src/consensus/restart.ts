@@ -31,7 +31,11 @@ export interface Inquest {
   bound: View | undefined;
   /** The view to which the others are asked to move. */
   atLeast: View;
-  isUnprovenAccepted: boolean;
+  /**
+   * Who lets an unproven restart go on: nobody yet; this node's options, once nobody can ever prove
+   * it; the operator, who knows better than this node who is gone for good.
+   */
+  acceptedBy: 'nobody' | 'options' | 'operator';
   sinceAskedMs: number;
   /** What was last said about waiting, so that it is said once. */
   said: string;
@@ -43,7 +47,7 @@ export function beginInquest(replica: Replica): void {
     met: new Set(),
     bound: undefined,
     atLeast: viewOf(0),
-    isUnprovenAccepted: replica.options.unproven === 'allow',
+    acceptedBy: replica.options.unproven === 'allow' ? 'options' : 'nobody',
     sinceAskedMs: 0,
     said: '',
   };
@@ -59,7 +63,7 @@ export function tickInquest(replica: Replica, inquest: Inquest, elapsedMs: numbe
 export function acceptUnproven(replica: Replica): void {
   const { inquest } = replica;
   if (inquest === undefined) return;
-  inquest.isUnprovenAccepted = true;
+  inquest.acceptedBy = 'operator';
   evaluate(replica, inquest);
 }
 
@@ -197,6 +201,8 @@ function evaluate(replica: Replica, inquest: Inquest): void {
 /**
  * Freshness is unproven when a quorum is connected, and so many of the others restart as well that
  * the rest can never be a majority of the others. A configuration of this node alone has no others.
+ * Nodes that are merely unreachable are waited for, unless the operator says otherwise: one that is
+ * gone for good would else keep all others from ever going on.
  */
 function evaluateUnproven(
   replica: Replica,
@@ -204,15 +210,17 @@ function evaluateUnproven(
   bases: readonly Configuration[],
 ): void {
   const { self } = replica;
-  const { reports } = inquest;
+  const { reports, acceptedBy } = inquest;
+  const isConnected = isQuorumOfEach(bases, (node) => node === self || reports.has(node));
   const canNeverProve = bases.some(({ nodes }) => {
     const others = nodes.filter((node) => node !== self);
     const able = others.filter((node) => reports.get(node)?.restarting !== true);
     return able.length < majorityOf(others.length);
   });
-  const isUnproven =
-    canNeverProve && isQuorumOfEach(bases, (node) => node === self || reports.has(node));
-  if (!isUnproven || !inquest.isUnprovenAccepted) {
+  const isUnproven = isConnected && canNeverProve;
+  const isAccepted =
+    acceptedBy === 'operator' ? isConnected : isUnproven && acceptedBy === 'options';
+  if (!isAccepted) {
     sayWaiting(replica, inquest, bases, isUnproven);
     return;
   }
