@@ -115,8 +115,9 @@ export class Replica {
         incarnation: votes.incarnation,
         electionTimeoutMs: options.electionTimeoutMs,
         messageTimeoutMs: options.messageTimeoutMs,
-        // The pipeline holds transactions back; signatures and what it had taken in come on top.
-        uncommittedMax: 4 * UNCOMMITTED_TRANSACTIONS_MAX,
+        // The pipeline holds transactions back; signatures and what it had taken in come on top,
+        // and all that a former life left, of which nobody knew that it was committed.
+        uncommittedMax: 4 * UNCOMMITTED_TRANSACTIONS_MAX + leftIn(ledger),
         batchEntriesMax: APPEND_ENTRIES_MAX,
         inFlightEntriesMax: APPEND_ENTRIES_IN_FLIGHT_MAX,
         readsMax: FRESH_READS_MAX,
@@ -160,6 +161,8 @@ export class Replica {
   start(): void {
     this.#replication.start();
     this.#onMoved();
+    // Its own ledger says that it has left for good: nobody will ever ask it again.
+    if (this.#consensus.role === 'retired') this.#deps.duties.onRetired();
   }
 
   get consensus(): Consensus {
@@ -400,6 +403,11 @@ export class Replica {
     this.#waiters.fail(failure);
     for (const tell of this.#onReady.splice(0)) tell();
   }
+}
+
+/** Entries of a former life that are not known to be committed. */
+function leftIn({ beginning }: OpenedLedger): number {
+  return beginning.kind === 'restart' ? beginning.entries.length : 0;
 }
 
 /** From 0 to below 1. */

@@ -2,11 +2,22 @@
 // freshness is proven, what is never lost, and how an unproven restart goes on.
 
 import { afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { VIEW_MAX } from '../../src/base/ids.ts';
+import { utf8 } from '../../src/base/bytes.ts';
+import { type TxId, VIEW_MAX } from '../../src/base/ids.ts';
+import { UNCOMMITTED_TRANSACTIONS_MAX } from '../../src/base/limits.ts';
+import { realTimers } from '../../src/node/real-time.ts';
 import { eventually, Member } from '../support/cluster-rig.ts';
 import { Service } from '../support/cluster-service.ts';
 import type { CrashKind } from '../support/crashing-disk.ts';
-import { copyOf, FOLDER, type World } from '../support/node-rig.ts';
+import {
+  afterCrash,
+  copyOf,
+  FOLDER,
+  newWorld,
+  ROWS,
+  start,
+  type World,
+} from '../support/node-rig.ts';
 import { SeededRandom } from '../support/seeded-random.ts';
 
 const isLong = process.env.CONCORDAT_LONG === '1';
@@ -101,7 +112,7 @@ beforeAll(async () => {
   await first.settle();
   members = first.members;
   acknowledged = first.acknowledged;
-  await first.end();
+  await first.stopAll();
   worlds = members.map(({ world }) => copyOf(world));
 });
 
@@ -242,6 +253,28 @@ describe('where it is refused to go on unproven', () => {
     await expectSecrets(running, rowsBefore, false);
   });
 });
+
+test.runIf(isLong)(
+  'one node restarts however much it is not known to have committed',
+  async () => {
+    const world = newWorld();
+    const huge = { chunkBytes: 1e9, checkpointEntries: 1e9, snapshotEntries: 1e9 };
+    const dependencies = { timers: realTimers };
+    const { node } = await start(world, huge, dependencies);
+    const put = (number: number): Promise<TxId> =>
+      node.commitService((tx) => tx.table(ROWS).put(utf8(`row ${number % 10}`), utf8('value')));
+    // More than a leader may take in before something is committed.
+    while (node.committed().seqno < 4 * UNCOMMITTED_TRANSACTIONS_MAX) {
+      await Promise.all(Array.from({ length: 2_000 }, (_, number) => put(number)));
+    }
+    const left = afterCrash(world, 'kept');
+    await node.stop();
+    const again = await start(left, huge, dependencies);
+    expect(again.node.committed().seqno).toBeGreaterThan(4 * UNCOMMITTED_TRANSACTIONS_MAX);
+    await again.node.stop();
+  },
+  120_000,
+);
 
 /** Nobody leads, and those who came back say whom they wait for. */
 async function staysWaiting(running: Service, back: readonly Member[]): Promise<void> {

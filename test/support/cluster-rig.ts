@@ -42,6 +42,7 @@ class Life {
   readonly #transports: PeerTransport[] = [];
   #isOver = false;
   isRetired = false;
+  readonly fatal: unknown[] = [];
   /** Nothing reaches this node, and nothing that it says reaches another. */
   isCut = false;
   onSend: Member['onSend'];
@@ -65,15 +66,17 @@ class Life {
       return {
         ...transport,
         send: (to, message) => {
+          if (!this.isCut) this.onSend?.(to, message);
           // What a network loses, the sender takes for sent.
-          if (this.isCut) return true;
-          this.onSend?.(to, message);
-          return transport.send(to, message);
+          return this.isCut || transport.send(to, message);
         },
       };
     },
     onRetired: () => {
       this.isRetired = true;
+    },
+    onFatal: (error) => {
+      if (!this.#isOver) this.fatal.push(error);
     },
   };
 
@@ -98,6 +101,7 @@ export class Member {
   onSend: ((to: NodeId, message: PeerMessage) => void) | undefined;
   #node: RunningNode | undefined;
   #life = new Life();
+  readonly #lives = [this.#life];
 
   constructor(world: World, options: NodeOptions, peers: readonly Peer[]) {
     this.world = world;
@@ -117,6 +121,11 @@ export class Member {
 
   get nodeId(): string {
     return this.node.nodeId;
+  }
+
+  /** What made a life of this node end that was not to end. */
+  get fatal(): readonly unknown[] {
+    return this.#lives.flatMap(({ fatal }) => fatal);
   }
 
   /** Whether this life was told that the node's retirement is recorded for good. */
@@ -139,6 +148,7 @@ export class Member {
   /** Starts the node on what its disk holds; it is not ready yet. */
   async start(options: Partial<NodeOptions> = {}): Promise<void> {
     this.#life = new Life();
+    this.#lives.push(this.#life);
     this.#life.onSend = (to, message) => this.onSend?.(to, message);
     const { node } = await startNode(
       { ...this.options, ...options },

@@ -100,12 +100,16 @@ export class Service {
     await Promise.all([...members].map(({ node }) => node.ready()));
   }
 
-  /** Ends all that runs; nothing may have gone wrong unnoticed. */
+  /** Ends all that runs, without a word; nothing may have gone wrong unnoticed. */
   async end(): Promise<void> {
-    await Promise.all([...this.up].map((member) => member.stop()));
-    this.up.clear();
-    const fatal = this.members.flatMap(({ world }) => world.fatal);
+    const fatal = this.members.flatMap((member) => member.fatal);
+    await Promise.all([...this.up].map((member) => this.crash(member, 'kept')));
     expect(fatal, 'nothing failed unnoticed').toEqual([]);
+  }
+
+  /** Stops all that runs in good order. */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.up].map((member) => this.stop(member)));
   }
 
   /**
