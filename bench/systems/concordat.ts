@@ -56,7 +56,7 @@ export class Concordat {
       {
         // The fourth is the lifeline: when the harness is killed, the service ends too.
         stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
-        env: { ...process.env, CONCORDAT_LIFELINE: '3' },
+        env: { ...process.env, CONCORDAT_LIFELINE: `${process.pid} 3` },
       },
     );
     let said = '';
