@@ -82,14 +82,7 @@ export class Cluster implements AsyncDisposable {
   }
 
   static async start({ nodes, data, root = ROOT }: ClusterOptions): Promise<Cluster> {
-    const peers: string[] = [];
-    const switchboard = newSwitchboard({
-      nodeOf: async (pid) => await nodeOfProcess(pid, data),
-      nodeAt: (port) => {
-        const index = peers.findIndex((peer) => peer.endsWith(`:${port}`));
-        return index === -1 ? undefined : `${index + 1}`;
-      },
-    });
+    const switchboard = newSwitchboard(async (pid) => await nodeOfProcess(pid, data));
     const port = await switchboard.listen();
     const hook = pathToFileURL(join(import.meta.dirname, 'redirected-dials.ts'));
     const main = join(root, 'src/main.ts');
@@ -111,7 +104,6 @@ export class Cluster implements AsyncDisposable {
     });
     try {
       const ready = await readyLine(child, () => said);
-      peers.push(...ready.nodes.map(({ peer }) => peer));
       const doors = await Promise.all(
         ready.nodes.map(({ url }, index) => door(url, index + 1)),
       );
@@ -131,7 +123,7 @@ export class Cluster implements AsyncDisposable {
   /** What becomes of what one node dials to another, or `CLIENTS` to a node. */
   set(from: string, to: string, state: LinkState): void {
     if (from === CLIENTS) this.#doors[Number(to) - 1]?.set(CLIENTS, to, state);
-    else this.#switchboard.set(from, to, state);
+    else this.#switchboard.set(from, this.#peerPortOf(to), state);
   }
 
   /** All links pass again. */
@@ -142,9 +134,18 @@ export class Cluster implements AsyncDisposable {
     }
   }
 
-  /** Links between nodes that have a connection now. */
-  links(): readonly string[] {
-    return this.#switchboard.connected();
+  /** Links between nodes that have no connection now, as `from>to`. */
+  missingLinks(): readonly string[] {
+    const connected = new Set(this.#switchboard.connected());
+    return this.names.flatMap((from) =>
+      this.names
+        .filter((to) => to !== from && !connected.has(`${from}>${this.#peerPortOf(to)}`))
+        .map((to) => `${from}>${to}`),
+    );
+  }
+
+  #peerPortOf(node: string): string {
+    return this.ready.nodes[Number(node) - 1]?.peer.split(':').at(-1) ?? '';
   }
 
   /** Sends a signal to a node's process; gives back its id, or undefined if it has none now. */
@@ -199,8 +200,8 @@ export class Cluster implements AsyncDisposable {
   }
 
   /**
-   * Resolves once all nodes answer, agree on a primary and on what is committed, and stay so;
-   * rejects with what they say instead.
+   * Resolves once all nodes answer, have all their links by way of the switchboard, agree on a
+   * primary and on what is committed, and stay so; rejects with what they say instead.
    */
   async settled(msMax: number): Promise<Sight> {
     const until = performance.now() + msMax;
@@ -213,8 +214,10 @@ export class Cluster implements AsyncDisposable {
           JSON.stringify([view, primary ?? 'none', committed, views]),
         ),
       );
-      const now = [...same].join(' / ');
-      const agree = sights.length === this.names.length && same.size === 1;
+      const missing = this.missingLinks();
+      const now = `${[...same].join(' / ')}; missing links: ${missing.join(' ') || 'none'}`;
+      const answer = sights.length === this.names.length && missing.length === 0;
+      const agree = answer && same.size === 1;
       if (agree && first?.primary !== undefined && now === before) return first;
       if (performance.now() > until) {
         throw new Error(`the nodes do not settle: ${now}\n${this.said().slice(-3000)}`);

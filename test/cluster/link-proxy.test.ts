@@ -182,10 +182,10 @@ test('what a node dials to a node is redirected, and nothing else', async () => 
   secureEcho.listen(0, '127.0.0.1');
   await once(secureEcho, 'listening');
   const children: ChildProcess[] = [];
-  const switchboard = newSwitchboard({
-    nodeOf: async (pid) => `${children.findIndex((child) => child.pid === pid)}`,
-    nodeAt: (port) => (port === portOf(secureEcho) ? 'echo' : undefined),
-  });
+  const switchboard = newSwitchboard(
+    async (pid) => `${children.findIndex((child) => child.pid === pid)}`,
+  );
+  const to = `${portOf(secureEcho)}`;
   const port = await switchboard.listen();
   const said = (protocol: string): Promise<string> => {
     const hook = pathToFileURL(join(import.meta.dirname, 'redirected-dials.ts'));
@@ -208,10 +208,10 @@ test('what a node dials to a node is redirected, and nothing else', async () => 
   };
   try {
     expect(await said('concordat-test')).toBe('concordat-test over TLS');
-    expect(switchboard.connected()).toEqual(['0>echo']);
+    expect(switchboard.connected()).toEqual([`0>${to}`]);
     expect(await said('http/1.1')).toBe('http/1.1 over TLS');
-    expect(switchboard.connected()).toEqual(['0>echo']);
-    switchboard.set('2', 'echo', { kind: 'cut' });
+    expect(switchboard.connected()).toEqual([`0>${to}`]);
+    switchboard.set('2', to, { kind: 'cut' });
     expect(await said('concordat-test')).toBe('ECONNRESET');
   } finally {
     for (const child of children) child.kill('SIGKILL');

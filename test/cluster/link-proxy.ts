@@ -134,8 +134,9 @@ export class LinkProxy {
     const later = (action: () => void): void => {
       const state = this.#stateOf(connection);
       const delayMs = state.kind === 'pass' ? (state.delayMs ?? 0) : 0;
-      dueMs = Math.max(dueMs, performance.now() + delayMs);
-      if (waiting === 0 && dueMs <= performance.now()) {
+      const nowMs = performance.now();
+      dueMs = Math.max(dueMs, nowMs + delayMs);
+      if (waiting === 0 && dueMs <= nowMs) {
         action();
         return;
       }
@@ -143,7 +144,7 @@ export class LinkProxy {
       setTimeout(() => {
         waiting -= 1;
         action();
-      }, dueMs - performance.now());
+      }, dueMs - nowMs);
     };
     source.on('data', (chunk: Buffer) => {
       if (connection.isSpoilt) return;

@@ -6,7 +6,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Trouble } from './troubles.ts';
-import { ISOLATE_ANY, KILL_PRIMARY, PAUSE_PRIMARY } from './troubles.ts';
+import { KILL_PRIMARY, LATE_BACKUP } from './troubles.ts';
 
 export interface Mutant {
   readonly name: string;
@@ -23,9 +23,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a fresh read is served without a read index',
     file: 'src/node/runner.ts',
-    from: 'options.linearizable ? await this.#deps.replica.readIndex() : undefined;',
-    to: 'undefined as Seqno | undefined;',
-    troubles: [ISOLATE_ANY, PAUSE_PRIMARY],
+    from: 'let proven = options.linearizable ? await this.#deps.replica.readIndex() : undefined;',
+    to: 'let proven: Seqno | undefined;',
+    troubles: [LATE_BACKUP],
     breaks: ['linearizable', 'order'],
   },
   {
@@ -34,23 +34,31 @@ export const MUTANTS: readonly Mutant[] = [
     from: "const waits = endpoint.answers === 'committed' || options.waitForCommit;",
     to: 'const waits = false;',
     troubles: [KILL_PRIMARY],
-    breaks: ['lost', 'linearizable'],
+    breaks: ['lost', 'linearizable', 'order'],
   },
   {
     name: 'what a session has seen is not waited for',
     file: 'src/node/runner.ts',
-    from: 'if (options.minTxId !== undefined) await this.#reach(options.minTxId);',
+    from: 'if (options.minTxId !== undefined) await this.#reach(options.minTxId, endpoint);',
     to: '',
-    troubles: [ISOLATE_ANY],
+    troubles: [LATE_BACKUP],
     breaks: ['monotone', 'absence'],
   },
   {
     name: 'absence is said without proof',
     file: 'src/node/runner.ts',
     from: 'if (result.response.absence !== true) return result;',
-    to: 'if (runs >= 0) return result;',
-    troubles: [ISOLATE_ANY],
+    to: 'if (seen >= 0) return result;',
+    troubles: [LATE_BACKUP],
     breaks: ['linearizable'],
+  },
+  {
+    name: 'a request id is not known again',
+    file: 'src/apps/quorum/surface.ts',
+    from: "...(route.effect === 'write' ? underIds(handle, requestIdsKept) : { handle }),",
+    to: '...(requestIdsKept > 0 ? { handle } : underIds(handle, requestIdsKept)),',
+    troubles: [KILL_PRIMARY],
+    breaks: ['duplicate'],
   },
 ];
 

@@ -2,28 +2,32 @@
 // says which process dials, and where.
 
 import type { Socket } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Introduction, LinkProxy } from './link-proxy.ts';
 
 const LINE_BYTES_MAX = 200;
 
-export interface SwitchboardOptions {
-  /** The node whose process this is. */
-  readonly nodeOf: (pid: number) => Promise<string | undefined>;
-  /** The node that listens at this port. */
-  readonly nodeAt: (port: number) => string | undefined;
-}
+/** How long a process may take until it is known which node it is. */
+const KNOWN_MS_MAX = 2_000;
+const POLL_MS = 20;
 
-/** A proxy for all that nodes dial to nodes. */
-export function newSwitchboard({ nodeOf, nodeAt }: SwitchboardOptions): LinkProxy {
+/**
+ * A proxy for all that nodes dial to nodes. Who dials is named by `nodeOf`, whom by the port: nodes
+ * dial each other before anybody has been told their ports.
+ */
+export function newSwitchboard(
+  nodeOf: (pid: number) => Promise<string | undefined>,
+): LinkProxy {
   const introduce = async (socket: Socket): Promise<Introduction | undefined> => {
     const [pid, host, port] = (await firstLineOf(socket)).split(' ');
     // Who was killed while it dialled has said nothing.
     if (pid === undefined || host === undefined || port === undefined) return undefined;
-    const target = { host, port: Number(port) };
-    const from = await nodeOf(Number(pid));
-    const to = nodeAt(target.port);
-    // Whom nobody knows yet is a node that starts: nothing can be done to it by its name.
-    return { from: from ?? `process ${pid}`, to: to ?? `port ${port}`, target };
+    for (let waitedMs = 0; waitedMs < KNOWN_MS_MAX; waitedMs += POLL_MS) {
+      const from = await nodeOf(Number(pid));
+      if (from !== undefined) return { from, to: port, target: { host, port: Number(port) } };
+      await sleep(POLL_MS);
+    }
+    return undefined;
   };
   return new LinkProxy({ introduce });
 }

@@ -190,6 +190,17 @@ export const SLOW: Trouble = {
   },
 };
 
+/** One backup hears everything late, and clients go on asking it. */
+export const LATE_BACKUP: Trouble = {
+  kind: 'late backup',
+  begin: async (cluster, random) => {
+    const primary = await cluster.primary();
+    if (primary === undefined) return undefined;
+    const late = random.pick(othersThan(cluster, primary));
+    return without(cluster, [[primary, late]], { kind: 'pass', delayMs: 300 });
+  },
+};
+
 /** Clients do not reach a node that its peers do. */
 export const SHUT_OUT: Trouble = {
   kind: 'shut out clients',
@@ -221,7 +232,7 @@ export const MIXED: Trouble = {
 /** Troubles of one cause. */
 export const PLAIN: readonly Trouble[] = [
   ...[KILL_PRIMARY, KILL_ANY, PAUSE_PRIMARY, PAUSE_ANY, ISOLATE_PRIMARY, ISOLATE_ANY],
-  ...[HALVES, BRIDGE, ONE_WAY, SLOW, SHUT_OUT],
+  ...[HALVES, BRIDGE, ONE_WAY, SLOW, LATE_BACKUP, SHUT_OUT],
 ];
 
 export const ALL_TROUBLES: readonly Trouble[] = [...PLAIN, KILL_SEVERAL, MIXED];

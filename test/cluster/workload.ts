@@ -28,6 +28,8 @@ export interface WorkloadOptions {
   /** Registers in use at once. One is left for a new one after `writesPerRegister` writes. */
   readonly registers: number;
   readonly writesPerRegister: number;
+  /** One call in so many goes to another node than the one before. */
+  readonly movesOneIn: number;
   /** The longest pause between two calls of a client. */
   readonly thinkMsMax: number;
   /** The longest pause after a call that came to nothing. */
@@ -39,6 +41,7 @@ export const WORKLOAD: WorkloadOptions = {
   payloadClients: 1,
   registers: 6,
   writesPerRegister: 40,
+  movesOneIn: 8,
   thinkMsMax: 25,
   retryMsMax: 60,
 };
@@ -178,7 +181,7 @@ export class Workload {
     const names = [...this.#service.nodes.keys()];
     let node = random.pick(names);
     while (!this.#stopping) {
-      if (random.oneIn(8)) node = random.pick(names);
+      if (random.oneIn(this.#options.movesOneIn)) node = random.pick(names);
       const at = random.below(this.#live.length);
       let live = this.#live[at];
       if (live === undefined || live.writes >= this.#options.writesPerRegister) {
