@@ -47,7 +47,12 @@ export class Peace {
     await world.until('all clients are answered', 20_000, () => this.#clients.busy === 0);
     await this.#resolve('clients end', () => this.#unequal());
     await this.#loseMinority();
-    await this.#resolve('a minority came back', () => this.#unresolved() || this.#unequal());
+    const backMs = world.nowMs;
+    await this.#resolve('a minority came back', () => {
+      if (world.nowMs - backMs > OPERATOR_MS) this.#acceptUnproven();
+      this.#replace();
+      return this.#unresolved() || this.#unequal();
+    });
   }
 
   /** The voters' machines. */
@@ -97,6 +102,7 @@ export class Peace {
     if (primary === undefined) return 'nobody is the primary';
     const { configurations, primaryId } = primary.node.node();
     if (configurations.length !== 1) return 'a configuration is pending';
+    if (this.#fleet.joining.size > 0) return 'a node is still joining';
     for (const id of configurations[0]?.nodeIds ?? []) {
       const open = this.#unresolvedAt(id as NodeId, primaryId);
       if (open !== '') return open;

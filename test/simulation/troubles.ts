@@ -93,18 +93,25 @@ export class Troubles {
       primary !== undefined && this.#chance.flip(0.4) ? primary : this.#chance.pick(victims);
     const chosen = isMassive ? victims.filter(() => this.#chance.flip(0.6)) : [one];
     if (isMassive) this.#faults.count('crash: several at once');
-    for (const machine of chosen) if (this.#mayCrash(machine)) this.#kill(machine);
+    for (const machine of chosen) if (this.#mayCrash()) this.#kill(machine);
   }
 
   /**
-   * Who restarts needs the word of a majority of the others. Where one is lost for good, or disks
-   * forget, the rest must be there to give it.
+   * Whether so many nodes have just been trusted that those which have started are no quorum: none
+   * of these can start without the others, who need them to be led.
    */
-  #mayCrash(machine: Machine): boolean {
-    const { running } = this.#fleet;
-    if (this.broken.size > 0 && running.length > 0) {
-      if (!this.#canBeSpared(machine)) return false;
-    }
+  #isFragile(): boolean {
+    const voters = this.#fleet.voters();
+    const started = voters.filter((id) => {
+      const machine = this.#fleet.machineOf(id);
+      return machine !== undefined && !this.#fleet.joining.has(machine);
+    });
+    return started.length < majorityOf(voters.length);
+  }
+
+  /** Where disks forget, one node at a time is away: the others are to prove what it missed. */
+  #mayCrash(): boolean {
+    if (this.#isFragile()) return false;
     if (!this.#world.settings.troubles.oldDisks) return true;
     const voters = new Set(this.#fleet.voters());
     return this.#fleet.machines.every((machine) => {
@@ -153,7 +160,7 @@ export class Troubles {
 
   #pass(machine: Machine, point: CrashPoint): void {
     if (this.#armed?.machine !== machine || this.#armed.point !== point) return;
-    if (!this.#mayCrash(machine)) return;
+    if (!this.#mayCrash()) return;
     this.#armed = undefined;
     this.#faults.count(`crash at: ${point}`);
     this.#kill(machine);
@@ -286,8 +293,11 @@ export class Troubles {
   // Disks.
 
   #spoilDisk(): void {
+    if (this.#isFragile()) return;
     const machine = this.#chance.pick(this.#fleet.machines);
-    const kind = this.#chance.pick(['slow', 'full', 'read', 'write', 'sync'] as const);
+    const kinds = ['slow', 'full', 'read', 'write', 'sync'] as const;
+    const isSpared = this.#world.settings.troubles.damage && this.#canBeLost(machine);
+    const kind = this.#chance.pick(isSpared ? ([...kinds, 'misdirect'] as const) : kinds);
     const rate = this.#chance.next() * 0.2;
     const mood = {
       slow: { slowness: this.#chance.pick([10, 100]) },
@@ -295,7 +305,12 @@ export class Troubles {
       read: { readFails: rate },
       write: { writeFails: rate },
       sync: { syncFails: rate },
+      misdirect: { misdirects: rate },
     }[kind];
+    if (kind === 'misdirect') {
+      machine.blemishes.add('misdirected');
+      this.forgetful.add(machine);
+    }
     if (kind === 'slow') this.#faults.count('disk: slow');
     machine.disk.mood = { ...GOOD_MOOD, ...mood };
     this.#world.timeline.after(200 + this.#chance.next() * 2_000, () => {
