@@ -144,7 +144,7 @@ class Application {
     const { state, nodeId, primaryId } = this.#backend.node();
     if (state !== 'PartOfNetwork') {
       const message = 'Target node should be part of network to accept new nodes.';
-      return errorAnswer(500, 'InternalError', message);
+      return this.#leaderless(view, message);
     }
     const { startupSeqno } = this.#desk;
     const theirs = this.#body.startup_seqno ?? 0;
@@ -161,13 +161,24 @@ class Application {
     }
     if (this.#backend.isPrimary()) return undefined;
     const primary = primaryId === nodeId ? undefined : urlOf(view, nodeId, primaryId);
-    if (primary === undefined) return errorAnswer(500, 'InternalError', 'Primary unknown');
+    if (primary === undefined) return this.#leaderless(view, 'Primary unknown');
     return renderCcfError({
       status: 308,
       code: 'NodeCannotHandleRequest',
       message: 'Node is not primary; cannot handle write',
       headers: { location: `${primary}/node${PATH}` },
     });
+  }
+
+  /**
+   * Nothing is decided here while there is no primary. But a node that is Trusted already is given
+   * what it needs: its own voice may be what a primary lacks, as it always is where a second node
+   * joins a service of one, whose primary gives way when it does not hear the other in time.
+   */
+  #leaderless(view: ReadView, message: string): AppResponse {
+    const info = nodeInfo(view, this.#nodeId);
+    if (info?.status === 'Trusted' && this.#hasKeyOf(info)) return this.#welcome(view);
+    return errorAnswer(500, 'InternalError', message);
   }
 
   /** A node that asked before is told how it stands. */

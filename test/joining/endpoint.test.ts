@@ -142,6 +142,24 @@ test.each([undefined, 'ff'.repeat(32), 'own'])('no primary to be sent to: %s', a
   expect([response.status, errorOf(response).message]).toEqual([500, 'Primary unknown']);
 });
 
+test.each([
+  ['no primary', { isPrimary: false, primaryId: undefined }],
+  ['a node that restarts', { state: 'Initialized' }],
+] as const)('with %s, a node that is trusted is let in all the same', async (_what, turn) => {
+  const { service, post } = rig;
+  const { nodeId } = joiner.node;
+  Object.assign(rig.turns, turn);
+  service.run((tx) => writePendingNode(tx, joiner.node));
+  const waiting = await post(bodyOf(joiner), joiner.certificatePem);
+  expect(waiting.status).toBe(500);
+  service.run((tx) => transitionNodeToTrusted(tx, nodeId, undefined));
+  const answer = await post(bodyOf(joiner), joiner.certificatePem);
+  expect([answer.status, jsonOf(answer).node_status]).toEqual([200, 'Trusted']);
+  expect(jsonOf(answer).network_info).toBeDefined();
+  const stranger = await newJoiner(9002);
+  expect((await post(bodyOf(stranger), stranger.certificatePem)).status).toBe(500);
+});
+
 test('a node waits, asks again, is trusted and only then given the secrets', async () => {
   const { service, post } = rig;
   const { nodeId } = joiner.node;
