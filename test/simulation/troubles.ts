@@ -96,22 +96,8 @@ export class Troubles {
     for (const machine of chosen) if (this.#mayCrash()) this.#kill(machine);
   }
 
-  /**
-   * Whether so many nodes have just been trusted that those which have started are no quorum: none
-   * of these can start without the others, who need them to be led.
-   */
-  #isFragile(): boolean {
-    const voters = this.#fleet.voters();
-    const started = voters.filter((id) => {
-      const machine = this.#fleet.machineOf(id);
-      return machine !== undefined && !this.#fleet.joining.has(machine);
-    });
-    return started.length < majorityOf(voters.length);
-  }
-
   /** Where disks forget, one node at a time is away: the others are to prove what it missed. */
   #mayCrash(): boolean {
-    if (this.#isFragile()) return false;
     if (!this.#world.settings.troubles.oldDisks) return true;
     const voters = new Set(this.#fleet.voters());
     return this.#fleet.machines.every((machine) => {
@@ -293,7 +279,6 @@ export class Troubles {
   // Disks.
 
   #spoilDisk(): void {
-    if (this.#isFragile()) return;
     const machine = this.#chance.pick(this.#fleet.machines);
     const kinds = ['slow', 'full', 'read', 'write', 'sync'] as const;
     const isSpared = this.#world.settings.troubles.damage && this.#canBeLost(machine);
