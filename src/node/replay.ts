@@ -47,6 +47,8 @@ export interface ReplayRequest {
      */
     readonly load: (store: Store, root: string) => Promise<boolean>;
   };
+  /** A signature up to which this node knows everything to be committed. */
+  readonly committed?: Seqno;
   readonly onProgress?: (entries: number, bytes: number) => void;
 }
 
@@ -141,6 +143,7 @@ class Replay {
     });
     this.#committed = Math.max(
       request.checkpoint?.seqno ?? 0,
+      request.committed ?? 0,
       ...request.chunks.map(({ end }) => end ?? 0),
     );
     this.#applying = request.checkpoint === undefined;

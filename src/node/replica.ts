@@ -137,6 +137,7 @@ export class Replica {
       chunks,
       verifier: dependencies.verifier,
       writeRecord: (record) => votes.write(record),
+      noteCommitted: (seqno) => votes.noteCommitted(seqno),
       send: dependencies.send,
       timers,
       events: {

@@ -7,7 +7,7 @@ import { invariant } from '../base/assert.ts';
 import { bufferOf, hexOf, utf8 } from '../base/bytes.ts';
 import type { Disk, LocalIndex } from '../base/environment.ts';
 import { CodedError, isCoded } from '../base/errors.ts';
-import { seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
+import { type Seqno, seqnoOf, type TxId, textOfTxId, viewOf } from '../base/ids.ts';
 import type { LedgerPoint, VoteRecord } from '../consensus/outputs.ts';
 import { higher, NOWHERE } from '../consensus/positions.ts';
 import { certificatePublicKeyDer } from '../crypto/certificates.ts';
@@ -73,12 +73,15 @@ export async function reopenLedger(
             pool,
             log,
           );
+  const votes = new VoteRecordFile(disk, folders.votes, identity.indexKey, random);
+  const noted = (await votes.known())?.committed ?? seqnoOf(0);
   const replayed = await readBack(
     options,
     dependencies,
     folders,
     pool,
     checkpoint,
+    noted,
     head?.seqno,
   );
   const { state, lastSigned } = replayed;
@@ -101,7 +104,6 @@ export async function reopenLedger(
   if (replayed.openMustClose) await chunks.completeOpen();
 
   const nowMs = clock.nowMs();
-  const votes = new VoteRecordFile(disk, folders.votes, identity.indexKey, random);
   const { record } = await votes.begin(nowMs);
   const held = state.store.current.table(NODE_CERTIFICATES).get(utf8(fingerprint));
   const heldPem = held === undefined ? undefined : Buffer.from(held).toString();
@@ -221,7 +223,8 @@ async function readBack(
   folders: NodeFolders,
   secrets: SecretPool,
   checkpoint: Checkpoint | undefined,
-  committed: number | undefined,
+  noted: Seqno,
+  checkpointed: number | undefined,
 ): Promise<Replayed> {
   const replayed = await replay({
     disk,
@@ -229,13 +232,16 @@ async function readBack(
     chunks: await scanLedger(disk, folders.ledger),
     archivedTables: archivedTablesOf(options),
     secrets,
+    committed: noted,
     ...(checkpoint === undefined ? {} : { checkpoint }),
     onProgress: (entries, bytes) => {
       log.progress(`reading the ledger back (${entries} entries)`, bytes, undefined, 'B');
     },
   });
   const kept = replayed.lastSigned?.seqno;
-  if (committed !== undefined && kept !== undefined && kept < committed) {
+  // Without flushes a crash of the machine may have taken the ledger's end and left the note.
+  const committed = Math.max(checkpointed ?? 0, options.durability === 'fsync' ? noted : 0);
+  if (kept !== undefined && kept < committed) {
     throw new CodedError(
       'LedgerShortened',
       `the ledger in ${folders.ledger} ends at entry ${kept}, but this node has committed entry ` +

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { answer, type Endpoint } from '../../src/apps/interface.ts';
 import { NO_BYTES, textOf, utf8 } from '../../src/base/bytes.ts';
 import { type Seqno, seqnoAfter, seqnoOf, viewOf } from '../../src/base/ids.ts';
+import { aeadKeyOf } from '../../src/crypto/aead.ts';
 import { UnwrappingKey } from '../../src/crypto/keys.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import { type NodeDescription, writeNode } from '../../src/governance/opening.ts';
@@ -21,9 +22,11 @@ import { StoreTransaction } from '../../src/kv/transaction.ts';
 import { ChunkStore } from '../../src/ledger/chunk-store.ts';
 import { ViewHistory } from '../../src/ledger/view-history.ts';
 import { StorageQueue } from '../../src/node/replication/storage-queue.ts';
+import { VoteRecordFile } from '../../src/node/replication/vote-record.ts';
 import { Runner } from '../../src/node/runner.ts';
 import { nameClosedChunks } from '../../src/node/tail-cut.ts';
 import { writeUnprovenRestart } from '../../src/node/unproven-restart.ts';
+import { Service } from '../support/cluster-service.ts';
 import { CrashingDisk } from '../support/crashing-disk.ts';
 import { describeVirtual } from '../support/node-descriptions.ts';
 
@@ -124,6 +127,36 @@ describe('a checkpoint waits for the disk', () => {
     await expect(done).rejects.toThrow('EIO');
     await expect(queue.done()).rejects.toMatchObject({ code: 'DiskFailed' });
   });
+});
+
+test('nodes that all restart need no word of a founder that is gone for good', async () => {
+  // Nothing is in a closed chunk yet, so only what was noted says which configurations count.
+  const service = await Service.of(3, { chunkBytes: 5_000_000, unprovenRestart: 'allow' });
+  try {
+    await service.write(3);
+    await service.settle();
+    for (const member of service.members) await service.crash(member, 'kept');
+    const [, ...left] = service.members;
+    await Promise.all(left.map((member) => service.start(member)));
+    await service.ready();
+    for (const member of left) expect(service.missing(member)).toEqual([]);
+  } finally {
+    await service.end();
+  }
+});
+
+test('what is noted to be committed outlives the records that come after it', async () => {
+  const disk = new CrashingDisk();
+  await disk.makeFolder('/votes');
+  const file = (): VoteRecordFile =>
+    new VoteRecordFile(disk, '/votes', aeadKeyOf(new Uint8Array(32)), systemRandom);
+  const votes = file();
+  await votes.begin(1);
+  await votes.noteCommitted(seqnoOf(7));
+  await votes.write({ view: viewOf(3) });
+  const { committed, record } = await file().begin(2);
+  expect([committed, record]).toEqual([7, { view: 3 }]);
+  expect((await file().known())?.committed).toBe(7);
 });
 
 describe('what a dead process wrote is put on stable storage first', () => {

@@ -54,6 +54,7 @@ export interface ReplicationDependencies extends IntakeDependencies {
   readonly consensus: Consensus;
   readonly chunks: ChunkStore;
   readonly writeRecord: StorageDependencies['writeRecord'];
+  readonly noteCommitted?: StorageDependencies['noteCommitted'];
   readonly send: (to: NodeId, message: ConsensusMessage) => boolean;
   readonly timers: Timers;
   readonly events: ReplicationEvents;
@@ -91,6 +92,8 @@ export class Replication {
   #cancelTick: () => void = () => undefined;
   /** The last entry that consensus and the ledger in memory both have. */
   #logEnd: Seqno;
+  /** The configuration that was last noted to be committed. */
+  #configuredAt: Seqno | undefined;
   /** The highest commit position that a leader has told this life. */
   #toldCommit: Seqno = seqnoOf(0);
 
@@ -100,6 +103,7 @@ export class Replication {
     this.#storage = new StorageQueue({
       chunks,
       writeRecord: dependencies.writeRecord,
+      ...(dependencies.noteCommitted && { noteCommitted: dependencies.noteCommitted }),
       onStored: (operation) => this.#onStored(operation),
       onFailure: (error) => this.#fail(error),
     });
@@ -337,6 +341,7 @@ export class Replication {
             this.#storage.push({ kind: 'commit', seqno: signature.seqno });
           events.committed(signature);
         });
+        this.#noteConfiguration(event.seqno);
         break;
       case 'read-ready':
         this.#endRead(event.id, (read) => read.resolve(event.seqno));
@@ -364,6 +369,15 @@ export class Replication {
       case 'rolled-back':
         break;
     }
+  }
+
+  /** A committed change of nodes is worth a write of its own: a restart begins from it. */
+  #noteConfiguration(committed: Seqno): void {
+    const [configuration] = this.#deps.consensus.configurations;
+    if (configuration === undefined || configuration.seqno === this.#configuredAt) return;
+    if (configuration.seqno > committed) return;
+    this.#configuredAt = configuration.seqno;
+    this.#storage.push({ kind: 'note', seqno: committed });
   }
 
   #endRead(id: number, end: (read: FreshRead) => void): void {

@@ -22,6 +22,8 @@ export type StorageJob =
   | { readonly kind: 'record'; readonly operation: number; readonly record: VoteRecord }
   /** Entries up to here are committed: their chunks get their final names. */
   | { readonly kind: 'commit'; readonly seqno: Seqno }
+  /** It is to be kept in mind that entries up to here are committed. */
+  | { readonly kind: 'note'; readonly seqno: Seqno }
   /** Somebody waits until all before it is done. */
   | {
       readonly kind: 'wait';
@@ -34,6 +36,7 @@ type AppendJob = Extract<StorageJob, { kind: 'append' }>;
 export interface StorageDependencies {
   readonly chunks: ChunkStore;
   readonly writeRecord: (record: VoteRecord) => Promise<void>;
+  readonly noteCommitted?: (seqno: Seqno) => Promise<void>;
   /** All operations up to this number are on stable storage. */
   readonly onStored: (operation: number) => void;
   /** Nothing more is done: what was promised can no longer be kept. */
@@ -110,6 +113,9 @@ export class StorageQueue {
         return job.operation;
       case 'commit':
         await chunks.commit(job.seqno);
+        return undefined;
+      case 'note':
+        await this.#deps.noteCommitted?.(job.seqno);
         return undefined;
       case 'wait':
         job.resolve();

@@ -7,7 +7,7 @@
 import { utf8 } from '../../base/bytes.ts';
 import type { Disk, Random } from '../../base/environment.ts';
 import { isCoded } from '../../base/errors.ts';
-import { type NodeId, type View, viewOf } from '../../base/ids.ts';
+import { type NodeId, type Seqno, seqnoOf, type View, viewOf } from '../../base/ids.ts';
 import type { VoteRecord } from '../../consensus/outputs.ts';
 import { type AeadKey, GCM_IV_BYTES, openWhole, sealWhole } from '../../crypto/aead.ts';
 import { writeDurably } from '../durable-disk.ts';
@@ -18,6 +18,8 @@ export interface Life {
   readonly record: VoteRecord | undefined;
   /** Larger than any before it that this disk knows of. */
   readonly incarnation: number;
+  /** An entry up to which everything was committed; 0 when none was noted. */
+  readonly committed: Seqno;
 }
 
 export class VoteRecordFile {
@@ -26,6 +28,8 @@ export class VoteRecordFile {
   readonly #key: AeadKey;
   readonly #random: Random;
   #incarnation = 0;
+  #record: VoteRecord = { view: viewOf(0) };
+  #committed: Seqno = seqnoOf(0);
 
   constructor(disk: Disk, folder: string, key: AeadKey, random: Random) {
     this.#disk = disk;
@@ -36,12 +40,13 @@ export class VoteRecordFile {
 
   /** Begins another life; `nowMs` sets it apart from those that a lost file would not show. */
   async begin(nowMs: number): Promise<Life> {
-    const known = await this.#read();
+    const known = await this.known();
     this.#incarnation = Math.max(nowMs, (known?.incarnation ?? 0) + 1);
+    this.#committed = known?.committed ?? this.#committed;
     const { incarnation } = this;
     const record = known?.record;
     await this.write(record ?? { view: viewOf(0) });
-    return { record, incarnation };
+    return { record, incarnation, committed: this.#committed };
   }
 
   get incarnation(): number {
@@ -49,13 +54,31 @@ export class VoteRecordFile {
   }
 
   /** On stable storage when it resolves. */
-  async write({ view, votedFor }: VoteRecord): Promise<void> {
-    const text = utf8(JSON.stringify({ view, votedFor, incarnation: this.#incarnation }));
+  async write(record: VoteRecord): Promise<void> {
+    this.#record = record;
+    await this.#write();
+  }
+
+  /**
+   * Notes that everything up to an entry, which the ledger on this disk holds, is committed: a
+   * configuration before it is out of effect, and none of its nodes need ever be asked again.
+   */
+  async noteCommitted(seqno: Seqno): Promise<void> {
+    this.#committed = seqno;
+    await this.#write();
+  }
+
+  async #write(): Promise<void> {
+    const { view, votedFor } = this.#record;
+    const committed = this.#committed;
+    const incarnation = this.#incarnation;
+    const text = utf8(JSON.stringify({ view, votedFor, incarnation, committed }));
     const sealed = sealWhole(this.#key, this.#random.bytes(GCM_IV_BYTES), utf8(NAME), text);
     await writeDurably(this.#disk, this.#folder, NAME, sealed);
   }
 
-  async #read(): Promise<Life | undefined> {
+  /** What a former life left; undefined when there is nothing that can be read. */
+  async known(): Promise<Life | undefined> {
     const path = `${this.#folder}/${NAME}`;
     if (!(await this.#disk.exists(path))) return undefined;
     const file = await this.#disk.open(path, 'read');
@@ -78,9 +101,10 @@ function lifeOf(value: unknown): Life | undefined {
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
   const incarnation = field('incarnation');
   const votedFor = field('votedFor');
+  const committed = seqnoOf(Number(field('committed') ?? 0));
   if (!Number.isSafeInteger(incarnation)) return undefined;
   const view: View = viewOf(Number(field('view')));
   const record =
     typeof votedFor === 'string' ? { view, votedFor: votedFor as NodeId } : { view };
-  return { record, incarnation: incarnation as number };
+  return { record, incarnation: incarnation as number, committed };
 }
