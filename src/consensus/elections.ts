@@ -69,7 +69,7 @@ export function receiveVoteRequest(replica: Replica, from: NodeId, message: Vote
     replica.resetPatience();
   }
   const view = granted ? message.view : replica.view;
-  const unproven = replica.isUnproven;
+  const unproven = replica.unrecordedView !== undefined;
   replica.send(
     from,
     { kind: 'vote-answer', election, view, granted, unproven },
@@ -101,7 +101,7 @@ export function receiveProposal(replica: Replica, from: NodeId, message: Propose
 /** Leads, with the log cut back to the last signature; `preface` entries may precede the next. */
 export function lead(replica: Replica, preface: number): void {
   const { log } = replica;
-  const unproven = replica.isElectionUnproven || replica.isUnproven;
+  const unproven = replica.isElectionUnproven || replica.unrecordedView !== undefined;
   replica.truncate(log.lastCommittable.seqno);
   replica.isUnproven = false;
   replica.role = 'leader';

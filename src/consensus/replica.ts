@@ -89,6 +89,11 @@ export class Replica {
   /** The restart ended without proof, and no leader has been followed since. */
   isUnproven = false;
   /**
+   * The view in which it ended so, until something of a later view is committed: only then it is
+   * recorded for good. A leader may die before that, and whoever comes next has to do it.
+   */
+  unrecordedView: View | undefined;
+  /**
    * This node votes for nobody below this position: it may have acknowledged it in a former
    * life.
    */
@@ -268,6 +273,8 @@ export class Replica {
   commitTo(seqno: Seqno): void {
     this.log.commitTo(seqno);
     this.configurations.commit(seqno);
+    const { view } = this.log.positionAt(seqno);
+    if (view > (this.unrecordedView ?? view)) this.unrecordedView = undefined;
     this.emit({ kind: 'committed', seqno });
     this.notePhase();
   }

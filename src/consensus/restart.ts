@@ -76,8 +76,10 @@ export function meet(replica: Replica, inquest: Inquest, node: NodeId): void {
 
 /** Answers a restarting node, and forgets what its former life acknowledged. */
 export function receiveInquiry(replica: Replica, from: NodeId, message: Inquiry): void {
-  const { inquest, leading, log, isUnproven, preVoted } = replica;
-  const isRestarting = inquest !== undefined || isUnproven;
+  const { inquest, leading, log, isUnproven, unrecordedView, preVoted } = replica;
+  // Nor does its word prove anything while its new leader may still die before the record is made.
+  const isUnrecorded = replica.view > (unrecordedView ?? replica.view);
+  const isRestarting = inquest !== undefined || isUnproven || isUnrecorded;
   // A leader that hears of a higher view gives way; who hears a leader leaves that to him.
   if (!isRestarting && message.atLeast > replica.view) {
     if (leading !== undefined || !hearsLeader(replica)) follow(replica, message.atLeast);
@@ -248,6 +250,7 @@ function finish(
     else if (unproven) replica.setRecord(view, replica.self);
     else replica.setRecord(view);
   }
+  replica.unrecordedView = unproven ? replica.view : undefined;
   replica.emit({ kind: 'restarted', unproven });
   replica.leader = leader;
   replica.resetPatience();

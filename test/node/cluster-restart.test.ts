@@ -199,6 +199,32 @@ describe.each(
   });
 });
 
+test('a restart is recorded although its first primary dies before it has said so', async () => {
+  const running = await opened();
+  await running.write(3);
+  const rowsBefore = (await running.unprovenRestarts()).size;
+  for (const member of running.members) await running.crash(member, 'lost');
+  // Whoever is elected first can tell the others nothing of what it writes.
+  let first: Member | undefined;
+  for (const member of running.members) {
+    member.onSend = (_to, message) => {
+      if (message.kind !== 'append' || message.entries.length === 0) return;
+      first ??= member;
+      member.isCut = first === member;
+    };
+  }
+  await Promise.all(running.members.map((member) => running.start(member)));
+  await eventually('one of them elected', () => first !== undefined);
+  if (first === undefined) throw new Error('one was elected');
+  first.onSend = undefined;
+  await running.crash(first, 'kept');
+  await running.write(3);
+  await running.start(first);
+  await running.write(3);
+  await running.settle();
+  await expectSecrets(running, rowsBefore, true);
+});
+
 test('a host that writes a vote record of its own making moves no view', async () => {
   const running = await opened();
   await running.write(3);
