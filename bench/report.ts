@@ -89,8 +89,8 @@ function sizeLines({ works, memory, stored, payloadBytes }: RunResults): readonl
     const { residentBytes, peakBytes } = memory;
     lines.push(
       `resident memory of the service at the end: ${Math.round(residentBytes / MIB)} MiB ` +
-        `(peak ${Math.round(peakBytes / MIB)} MiB), after ${thousands(stored)} writes: a node, and ` +
-        'what serves three organisations as their transaction managers',
+        `(peak ${Math.round(peakBytes / MIB)} MiB), after ${thousands(stored)} writes: a node, ` +
+        'and what serves three organisations as their transaction managers',
     );
   }
   return lines;

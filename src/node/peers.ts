@@ -104,8 +104,8 @@ export class Peers {
 }
 
 /**
- * Whether the receiver may know older nodes only: it restarts on what its disk names, or was cut off
- * while the nodes changed and stands for election among those that it knows.
+ * Whether the receiver may know older nodes only: it restarts on what its disk names, or was
+ * cut off while the nodes changed and stands for election among those that it knows.
  */
 function isToOneBehind(message: PeerMessage): boolean {
   return message.kind === 'report' || (message.kind === 'vote-answer' && !message.granted);

@@ -58,8 +58,8 @@ export class Runner {
   }
 
   /**
-   * A read that promises to be fresh may have seen what is not committed yet: it waits for that, and
-   * does not stand if that is lost.
+   * A read that promises to be fresh may have seen what is not committed yet: it waits for
+   * that, and does not stand if that is lost.
    */
   async #stands(
     endpoint: Endpoint,

@@ -1,5 +1,5 @@
-// The proxy that makes partitions, shown with plain TCP: an echo that listens, and who dials it; and
-// the redirection that sends nodes' dials to it, shown with a process of its own.
+// The proxy that makes partitions, shown with plain TCP: an echo that listens, and who dials
+// it; and the redirection that sends nodes' dials to it, shown with a process of its own.
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,5 +1,6 @@
 // A TCP proxy in user space that stands between those who dial and those who listen, and lets a
-// test decide at any moment what becomes of the connections that one has dialled to another: a link.
+// test decide at any moment what becomes of the connections that one has dialled to another: a
+// link.
 //
 // Nodes open one connection for each direction in which they speak, so what one node dials to
 // another is one directed link, and a partition that is one-way is one link of a pair.

@@ -1,6 +1,6 @@
 // A node that was away while the nodes changed is told where the others are: nobody whom its own
-// ledger names may be left to reach it. Found by a simulated service (seed 28): its new primary was a
-// stranger to it for ever.
+// ledger names may be left to reach it. Found by a simulated service (seed 28): its new primary
+// was a stranger to it for ever.
 
 import { expect, test } from 'vitest';
 import { type NodeId, seqnoOf, viewOf } from '../../src/base/ids.ts';
