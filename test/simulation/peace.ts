@@ -53,6 +53,8 @@ export class Peace {
       this.#replace();
       return this.#unresolved() || this.#unequal();
     });
+    // What the others made certain may still be on its way to a node's own disk.
+    await world.play(1_000);
   }
 
   /** The voters' machines. */
