@@ -5,9 +5,13 @@
 // The short form is one round of 3 nodes; the long one has 3 and 5 nodes, 200 kills, and each kind
 // of trouble many times over.
 
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { porcupineJudge, testWithPorcupine } from '../judges/porcupine/judge.ts';
 import type { SeededRandom } from '../support/seeded-random.ts';
+import { judgeFiles } from './files-judged.ts';
+import { chunksOf } from './ledger-rows.ts';
 import { MUTANTS, type Mutant, plant } from './mutants.ts';
 import { discard, figuresOf, runTrial, type Trial, type TrialOptions } from './trial.ts';
 import * as troubles from './troubles.ts';
@@ -17,7 +21,11 @@ const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const MINUTE_MS = 60_000;
 
 /** Runs a trial that must find nothing wrong, and prints its figures. */
-async function soundTrial(title: string, options: Omit<TrialOptions, 'seed'>): Promise<Trial> {
+async function soundTrial(
+  title: string,
+  options: Omit<TrialOptions, 'seed'>,
+  examine: (trial: Trial) => Promise<void> = async () => undefined,
+): Promise<Trial> {
   const trial = await runTrial({ ...options, seed: SEED });
   console.log(`${title} (SEED=${SEED})\n${figuresOf(trial)}`);
   const where = `SEED=${SEED}, kept in ${trial.folder}`;
@@ -28,14 +36,30 @@ async function soundTrial(title: string, options: Omit<TrialOptions, 'seed'>): P
   if ('program' in porcupineJudge()) {
     expect(trial.verdict?.verdict, `${where}\n${trial.verdict?.text}`).toBe('good');
   }
+  await examine(trial);
   discard(trial);
   return trial;
+}
+
+/** One bit in one node's ledger is another: whoever finds nothing then has not looked. */
+async function mustFindAChangedBit({ folder, committed }: Trial): Promise<void> {
+  const nodes = [1, 2, 3].map((number) => join(folder, 'data', `node${number}`));
+  const chunk = (await chunksOf(join(nodes[1] ?? '', 'ledger'))).at(-1) ?? '';
+  const bytes = readFileSync(chunk);
+  const at = Math.floor(bytes.length / 3);
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  writeFileSync(chunk, bytes);
+  const { faults, skipped } = await judgeFiles(nodes, committed);
+  expect(faults.filter((fault) => fault.includes('is not the same'))).toHaveLength(1);
+  if (skipped.length === 0) {
+    expect(faults.filter((fault) => fault.startsWith('PyPI ccf'))).toHaveLength(1);
+  }
 }
 
 test.skipIf(isLong)(
   'three nodes keep every promise through kills, pauses and a partition',
   async () => {
-    const { counts, verdict } = await soundTrial('a short round of 3 nodes', {
+    const options: Omit<TrialOptions, 'seed'> = {
       nodes: 3,
       troubles: (random) => [
         troubles.KILL_PRIMARY,
@@ -44,7 +68,12 @@ test.skipIf(isLong)(
         troubles.KILL_ANY,
       ],
       nemesis: { lastMs: [500, 2_500], quietMs: [300, 1_000] },
-    });
+    };
+    const { counts, verdict } = await soundTrial(
+      'a short round of 3 nodes',
+      options,
+      mustFindAChangedBit,
+    );
     expect(counts['kill primary']).toBe(1);
     // A round in which hardly anything was done would show nothing.
     if (verdict !== undefined) expect(verdict.figures['write ok']).toBeGreaterThan(100);

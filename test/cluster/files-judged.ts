@@ -150,7 +150,6 @@ async function heldBy(folder: string): Promise<Held> {
   }
   const snapshots = new Map<string, string>();
   for (const name of await readdir(join(folder, 'snapshots')).catch(() => [])) {
-    // Its receipt depends on when its evidence was signed; the state before it does not.
     const path = join(folder, 'snapshots', name);
     if (name.endsWith('.committed')) snapshots.set(name, digestOf(await readFile(path)));
   }

@@ -37,6 +37,8 @@ export interface Trial {
   readonly unexpected: readonly string[];
   /** From each death of a primary to the first write begun and acknowledged after it. */
   readonly outagesMs: readonly number[];
+  /** The last committed seqno. */
+  readonly committed: number;
   /** The sandbox's own exit code. */
   readonly exitCode: number | null;
   /** Kept when something is wrong: history, picture and the nodes' folders. */
@@ -91,6 +93,7 @@ export async function runTrial(options: TrialOptions): Promise<Trial> {
       unanswered,
       unexpected: workload.unexpected(),
       outagesMs: outagesOf(nemesis.done, history.calls()),
+      committed,
       exitCode,
       folder,
     };
