@@ -3,6 +3,12 @@
 // primary, repeat what was not answered under its request id, and remember what they were told.
 
 import type { AppResponse } from '../../src/apps/interface.ts';
+import {
+  ORGANISATIONS as ORGANISATION_ROWS,
+  type OrganisationRow,
+  PARTY_KEYS,
+  PARTY_PRIVATE_KEYS,
+} from '../../src/apps/organisations.ts';
 import { base64Of, utf8 } from '../../src/base/bytes.ts';
 import { isCoded } from '../../src/base/errors.ts';
 import { type TxId, textOfTxId } from '../../src/base/ids.ts';
@@ -35,7 +41,9 @@ export class Clients {
   readonly #world: World;
   readonly #fleet: Fleet;
   readonly #chance: Chance;
-  readonly #keys: readonly PartyKeyPair[];
+  #keys: readonly PartyKeyPair[];
+  /** An organisation whose Quorum node is away while troubles last. */
+  readonly #away: number | undefined;
   #serial = 0;
   #busy = 0;
   #isOver = false;
@@ -44,11 +52,13 @@ export class Clients {
     this.#world = world;
     this.#fleet = fleet;
     this.#chance = world.chance.fork();
-    this.#keys = Array.from({ length: ORGANISATIONS }, (_, index) => ({
-      node: index + 1,
-      publicKey: base64Of(this.#chance.bytes(32)),
-      privateKey: base64Of(this.#chance.bytes(32)),
-    }));
+    this.#keys = Array.from({ length: ORGANISATIONS }, (_, index) => this.#newKey(index + 1));
+    this.#away = this.#chance.flip(0.3) ? ORGANISATIONS : undefined;
+  }
+
+  #newKey(node: number): PartyKeyPair {
+    const publicKey = base64Of(this.#chance.bytes(32));
+    return { node, publicKey, privateKey: base64Of(this.#chance.bytes(32)) };
   }
 
   /** What they rest on, written as the service opens. */
@@ -85,7 +95,7 @@ export class Clients {
     const { sendings } = this.history;
     const kind = this.#chance.pick([
       ...['send', 'send', 'send', 'receive', 'receive', 'receive absent'],
-      ...['log', 'log', 'read', 'read', 'status', 'receipt'],
+      ...['log', 'log', 'read', 'read', 'status', 'receipt', 'key'],
     ] as const);
     switch (kind) {
       case 'send':
@@ -109,6 +119,9 @@ export class Clients {
       case 'receipt':
         await this.#receipt();
         break;
+      case 'key':
+        if (this.#chance.flip(0.2)) await this.#addKey();
+        break;
     }
   }
 
@@ -116,16 +129,22 @@ export class Clients {
 
   async #send(): Promise<void> {
     const { payloadBytesMax } = this.#world.settings;
-    const from = 1 + this.#chance.below(ORGANISATIONS);
-    const others = this.#keys.filter(({ node }) => node !== from);
-    const to = others.filter(() => this.#chance.flip(0.7)).map(({ node }) => node);
+    const from = this.#somebody();
+    const recipients = this.#keys.filter(({ node }) => node !== from && this.#chance.flip(0.7));
+    const to = recipients.map(({ node }) => node);
+    if (this.#away !== undefined && to.includes(this.#away)) {
+      this.#world.faults.count('client: recipient away');
+    }
     const filler = 'x'.repeat(this.#chance.below(payloadBytesMax));
     const payload = base64Of(utf8(`${CANARY}${this.#next()}${filler}`));
     const sending: Sending = { from, to, payload };
     this.history.sendings.push(sending);
-    const keyOf = (node: number): string =>
-      this.#keys.find((key) => key.node === node)?.publicKey ?? '';
-    const body = JSON.stringify({ payload, from: keyOf(from), to: to.map(keyOf) });
+    const own = this.#chance.pick(this.#keys.filter(({ node }) => node === from));
+    const body = JSON.stringify({
+      payload,
+      from: own.publicKey,
+      to: recipients.map(({ publicKey }) => publicKey),
+    });
     const id = Buffer.from(this.#chance.bytes(16)).toString('hex');
     const headers = {
       'content-type': VENDOR,
@@ -171,7 +190,7 @@ export class Clients {
   async receive(sending: Sending, machine = this.#someNode()): Promise<Outcome> {
     const { hash, to, from, payload } = sending;
     if (hash === undefined || machine === undefined) return { kind: 'silence' };
-    const organisation = 1 + this.#chance.below(ORGANISATIONS);
+    const organisation = this.#somebody();
     const isParty = organisation === from || to.includes(organisation);
     const outcome = await this.#ask(machine, this.#receiveRequest(hash, organisation));
     if (outcome.kind !== 'answer') return outcome;
@@ -187,6 +206,27 @@ export class Clients {
     const found = (JSON.parse(bodyOf(response)) as { payload: unknown }).payload;
     mustHold(found === payload, 'Answers', () => `${hash} is not what was stored`);
     return outcome;
+  }
+
+  /** An organisation gets another key while payloads are on their way. */
+  async #addKey(): Promise<void> {
+    const node = this.#fleet.primary?.node;
+    if (node === undefined) return;
+    const key = this.#newKey(1 + this.#chance.below(ORGANISATIONS));
+    const added = node
+      .commitService((transaction) => addPartyKey(transaction, key))
+      .then(
+        () => true,
+        (error: unknown) => {
+          if (!isCoded(error)) throw error;
+          return false;
+        },
+      );
+    const late = this.#world.pause(6_000).then(() => false);
+    // Of one whose fate is unknown nobody makes use.
+    if (!(await Promise.race([added, late]))) return;
+    this.#keys = [...this.#keys, key];
+    this.#world.faults.count('client: key added in flight');
   }
 
   async #receiveAbsent(): Promise<void> {
@@ -343,6 +383,13 @@ export class Clients {
       : primary;
   }
 
+  /** An organisation whose Quorum node is there. */
+  #somebody(): number {
+    const organisation = 1 + this.#chance.below(ORGANISATIONS);
+    const isAway = organisation === this.#away && !this.#world.isPeace;
+    return isAway ? 1 : organisation;
+  }
+
   #someNode(): Machine | undefined {
     const { running } = this.#fleet;
     return running.length === 0 ? undefined : this.#chance.pick(running);
@@ -352,6 +399,22 @@ export class Clients {
     this.#serial += 1;
     return this.#serial;
   }
+}
+
+function addPartyKey(transaction: Transaction, { node, ...key }: PartyKeyPair): void {
+  const id = utf8(`organisation${node}`);
+  const organisations = transaction.table(ORGANISATION_ROWS);
+  const row = JSON.parse(
+    Buffer.from(organisations.get(id) ?? []).toString(),
+  ) as OrganisationRow;
+  const partyKeys = [...row.party_keys, key.publicKey];
+  organisations.put(id, utf8(JSON.stringify({ ...row, party_keys: partyKeys })));
+  transaction.table(PARTY_KEYS).put(utf8(key.publicKey), id);
+  const [publicKey, privateKey] = [key.publicKey, key.privateKey].map((text) =>
+    Buffer.from(text, 'base64'),
+  );
+  if (publicKey === undefined || privateKey === undefined) return;
+  transaction.table(PARTY_PRIVATE_KEYS).put(publicKey, privateKey);
 }
 
 /** What the service may say instead of an answer while it is in trouble. */

@@ -60,12 +60,15 @@ const FAULTS = [
   ...['membership: joined', 'membership: add', 'membership: remove', 'membership: swap'],
   ...['membership: remove primary', 'membership: change during a partition'],
   ...['membership: retired node returns', 'client: request repeated'],
+  ...['client: recipient away', 'client: key added in flight'],
 ];
 
 /** Rarer ones, that a long run must have injected as well. */
 const RARE_FAULTS = [
   ...['restart: empty disk', "restart: another node's disk", 'disk: misdirected write'],
   ...['membership: broken node replaced', 'network: corruption refused by the codec'],
+  ...['membership: joined with a ledger', 'membership: joined with a snapshot'],
+  'membership: interrupted join goes on',
   ...CRASH_POINTS.map((point) => `crash at: ${point}`),
   ...DAMAGES.map((damage) => `disk: ${damage}`),
 ];

@@ -55,7 +55,10 @@ export async function liveSeed(
       ? {}
       : {
           violation: {
-            message: isSame ? failure.message : `${failure.message} (and two lives differ)`,
+            message:
+              isSame || violation === undefined
+                ? failure.message
+                : `${failure.message} (and two lives differ)`,
             story: [failure.stack, ...lines.slice(-LINES_SHOWN)].join('\n'),
           },
         }),
