@@ -17,6 +17,9 @@ import { discard, figuresOf, runTrial, type Trial, type TrialOptions } from './t
 import * as troubles from './troubles.ts';
 
 const isLong = process.env.CONCORDAT_LONG === '1';
+// Which process is which node is read from /proc.
+const isLinux = process.platform === 'linux';
+if (!isLinux) console.warn('SKIPPED: a service of real processes is tried on Linux alone');
 const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 const MINUTE_MS = 60_000;
 
@@ -56,7 +59,7 @@ async function mustFindAChangedBit({ folder, committed }: Trial): Promise<void> 
   }
 }
 
-test.skipIf(isLong)(
+test.skipIf(isLong || !isLinux)(
   'three nodes keep every promise through kills, pauses and a partition',
   async () => {
     const options: Omit<TrialOptions, 'seed'> = {
@@ -85,7 +88,7 @@ const repeated =
   (kinds: readonly troubles.Trouble[], times: number) => (random: SeededRandom) =>
     random.shuffled(Array.from({ length: times }, () => kinds).flat());
 
-describe.runIf(isLong)('at length', () => {
+describe.runIf(isLong && isLinux)('at length', () => {
   test(
     '200 kills lose nothing that was acknowledged, on three nodes',
     async () => {
@@ -117,7 +120,7 @@ describe.runIf(isLong)('at length', () => {
 
 const ROUNDS_MAX = 6;
 
-describe('planted in a build, and caught', () => {
+describe.runIf(isLinux)('planted in a build, and caught', () => {
   const chosen = isLong ? MUTANTS : MUTANTS.slice(0, 1);
   for (const mutant of chosen) {
     testWithPorcupine(
