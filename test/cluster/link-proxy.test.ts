@@ -148,6 +148,19 @@ test('a slow link delays each way, and keeps the order when it becomes fast agai
   expect(performance.now() - begun).toBeGreaterThan(140);
 });
 
+test('what two speeds make due within one millisecond keeps its order', async () => {
+  const a = await connected('a');
+  let sent = 'hello;';
+  for (let i = 0; i < 60; i += 1) {
+    // Due at the same moment, with delays of different fractions.
+    proxy.set('a', 'echo', { kind: 'pass', delayMs: 30 + (i % 2 === 0 ? 0.99 : 0) });
+    a.socket.write(`${i};`);
+    sent += `${i};`;
+    await sleep(1);
+  }
+  await a.hears(sent);
+});
+
 test('a fast sender cannot fill the proxy while the reader is slow', async () => {
   const a = await connected('a');
   echoed[0]?.unpipe();

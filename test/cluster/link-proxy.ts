@@ -130,22 +130,20 @@ export class LinkProxy {
 
   /** Carries one direction: in order, and no faster than the other side reads. */
   #carry(connection: Connection, source: Socket, sink: Socket): void {
-    let waiting = 0;
+    const waiting: (() => void)[] = [];
     let dueMs = 0;
     const later = (action: () => void): void => {
       const state = this.#stateOf(connection);
       const delayMs = state.kind === 'pass' ? (state.delayMs ?? 0) : 0;
       const nowMs = performance.now();
       dueMs = Math.max(dueMs, nowMs + delayMs);
-      if (waiting === 0 && dueMs <= nowMs) {
+      if (waiting.length === 0 && dueMs <= nowMs) {
         action();
         return;
       }
-      waiting += 1;
-      setTimeout(() => {
-        waiting -= 1;
-        action();
-      }, dueMs - nowMs);
+      // Timers of whole milliseconds may fire out of order; each serves whoever waits longest.
+      waiting.push(action);
+      setTimeout(() => waiting.shift()?.(), dueMs - nowMs);
     };
     source.on('data', (chunk: Buffer) => {
       if (connection.isSpoilt) return;
