@@ -5,7 +5,8 @@
 import { base64Of, bytesOfBase64, hexOf, textOf, utf8 } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { DIGEST_BYTES, sha256, sha256Text } from '../crypto/hash.ts';
-import type { Evidence, EvidenceClaims } from './evidence.ts';
+import type { Evidence } from './evidence.ts';
+import type { EvidenceClaims } from './verdict.ts';
 
 /** What stands in the place of a measurement. */
 export const VIRTUAL_MEASUREMENT = 'Insecure hard-coded virtual measurement v1';
@@ -43,7 +44,7 @@ export function readVirtualEvidence(evidence: Evidence): EvidenceClaims {
   if (!/^[0-9a-f]{64}$/.test(hostData)) throw bad(`host_data is ${JSON.stringify(hostData)}`);
   const reportData = bytesOfBase64(textField(statement, 'report_data'));
   if (reportData?.length !== DIGEST_BYTES) throw bad('report_data is not 32 bytes in base64');
-  return { platform: 'virtual', measurement, hostData, reportData };
+  return { platform: 'virtual', measurement, hostData, reportData, details: {} };
 }
 
 function statementOf(bytes: Uint8Array): object {

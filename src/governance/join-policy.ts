@@ -4,7 +4,8 @@
  * Reading evidence checks what proves itself and may take time; judging it is a question to the
  * ledger's tables, and is asked in the very transaction that lets the node in.
  */
-import type { Evidence, EvidenceClaims } from '../attestation/evidence.ts';
+import type { Evidence } from '../attestation/evidence.ts';
+import type { EvidenceClaims } from '../attestation/verdict.ts';
 import { readVirtualEvidence } from '../attestation/virtual.ts';
 import { equalBytes, hexOf, utf8 } from '../base/bytes.ts';
 import { CodedError, isCoded } from '../base/errors.ts';

@@ -2,7 +2,8 @@
  * The desk at which a node lets others in: what it hands out to one that is trusted, and where that
  * comes from (node-lifecycle.md §4.6).
  */
-import type { Evidence, EvidenceClaims } from '../attestation/evidence.ts';
+import type { Evidence } from '../attestation/evidence.ts';
+import type { EvidenceClaims } from '../attestation/verdict.ts';
 import { base64Of, textOf } from '../base/bytes.ts';
 import type { Seqno } from '../base/ids.ts';
 import type { Validity } from '../crypto/certificates.ts';

@@ -15,7 +15,7 @@ import {
   type Endpoint,
   type Step,
 } from '../apps/interface.ts';
-import type { EvidenceClaims } from '../attestation/evidence.ts';
+import type { EvidenceClaims } from '../attestation/verdict.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { JOIN_BODY_BYTES_MAX } from '../base/limits.ts';

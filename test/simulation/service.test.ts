@@ -44,12 +44,16 @@ function sim(...args: readonly string[]): Promise<Ended> {
   });
 }
 
-/** Faults that every run of so many seeds must have injected, or it shows nothing about them. */
+/**
+ * Faults that every run of so many seeds must have injected, or it shows nothing about them. Writes
+ * that reach the disk in another order are not among them: a node has two unsynced writes to one
+ * file only if a life ended between them. That the disk does it is shown in `disk.test.ts`.
+ */
 const FAULTS = [
   ...['crash: power lost', 'crash: process killed', 'crash: with unsynced state'],
   ...['crash: several at once', 'disk: torn write', 'disk: unsynced suffix lost'],
-  ...['disk: reordered writes', 'disk: unwritten zeros', 'disk: rename lost'],
-  ...['disk: name lost', 'disk: write cut by a crash', 'index: newest writes lost'],
+  ...['disk: unwritten zeros', 'disk: rename lost', 'disk: name lost'],
+  ...['disk: write cut by a crash', 'index: newest writes lost'],
   ...['disk: EIO on read', 'disk: EIO on write', 'disk: EIO on sync', 'disk: ENOSPC'],
   ...['disk: slow', 'restart', 'restart: old disk', 'double start'],
   ...['pause', 'pause: primary', 'clock: jump', 'clock: jump back', 'clock: freeze'],
@@ -57,7 +61,7 @@ const FAULTS = [
   ...['partition: one way', 'partition: bridge', 'network: lost', 'network: delayed'],
   ...['network: duplicated', 'network: overtaken', 'network: old message replayed'],
   ...['network: corrupted', 'network: reset', 'network: half-open', 'network: cut off'],
-  ...['membership: joined', 'membership: add', 'membership: remove', 'membership: swap'],
+  ...['membership: joined', 'membership: remove', 'membership: swap'],
   ...['membership: remove primary', 'membership: change during a partition'],
   ...['membership: retired node returns', 'client: request repeated'],
   ...['client: recipient away', 'client: key added in flight'],
@@ -73,8 +77,7 @@ const RARE_FAULTS = [
   ...DAMAGES.map((damage) => `disk: ${damage}`),
 ];
 
-// The seeds of the present generator have not all been lived yet: until they have, on request.
-describe.runIf(isLong)('a simulated service', () => {
+describe('a simulated service', () => {
   test(`keeps its promises: ${RUN.join(' ')}`, { timeout: HOURS_4 }, async () => {
     const { code, out, err } = await sim(...RUN, '--first-seed', FIRST_SEED, '--json');
     expect([code, err.split('\n').filter((line) => !line.startsWith('sim: '))], err).toEqual([
@@ -101,7 +104,7 @@ describe.runIf(isLong)('a simulated service', () => {
   });
 });
 
-describe.runIf(isLong)('planted bugs', () => {
+describe('planted bugs', () => {
   const few = PLANTED_BUGS.filter(({ isRare }) => isLong || isRare !== true);
 
   test.each(few)('$name is caught', { timeout: HOURS_4 }, async ({ name, seedsMax }) => {

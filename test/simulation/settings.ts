@@ -101,7 +101,7 @@ export function drawSettings(seed: number, chance: Chance, faultsMs = 8_000): Se
       },
       chunkBytes: chance.between(4, 64) * KIB,
       checkpointEntries: chance.pick([20, 100, 1_000]),
-      snapshotEntries: chance.between(5, 500),
+      snapshotEntries: chance.between(5, 100),
     },
   };
 }
