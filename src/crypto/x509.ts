@@ -3,7 +3,7 @@
  * with what, from when until when. Strict, small, and able to run in a browser.
  */
 import { CodedError, messageOf } from '../base/errors.ts';
-import { fromBase64, sameBytes } from '../base/portable-bytes.ts';
+import { fromBase64, sameBytes, toHex } from '../base/portable-bytes.ts';
 import {
   bitStringBytes,
   DER_BIT_STRING,
@@ -19,8 +19,17 @@ import {
 } from './der.ts';
 import type { HashName, Verifier } from './verifier.ts';
 
+export interface CertificateExtension {
+  readonly oid: string;
+  readonly critical: boolean;
+  /** What the octet string holds: DER, or whatever the extension's owner put there. */
+  readonly value: Uint8Array;
+}
+
 export interface Certificate {
   readonly der: Uint8Array;
+  /** The serial number as it is encoded, lowercase hexadecimal. */
+  readonly serial: string;
   /** What the issuer signed. */
   readonly signedPart: Uint8Array;
   /** Names, in DER. */
@@ -32,7 +41,11 @@ export interface Certificate {
   readonly publicKeyDer: Uint8Array;
   /** Object identifier of the signature's algorithm. */
   readonly signatureAlgorithm: string;
+  /** The algorithm's parameters, one item in DER; absent if there are none. */
+  readonly signatureParameters?: Uint8Array;
   readonly signature: Uint8Array;
+  /** Each at most once. */
+  readonly extensions: readonly CertificateExtension[];
   /** Whether BasicConstraints say that it may endorse others. */
   readonly isAuthority: boolean;
 }
@@ -72,7 +85,7 @@ function read(der: Uint8Array): Certificate {
 
   const fields = new DerReader(signed.content);
   if (fields.peek() === VERSION_TAG) fields.next();
-  fields.expect(DER_INTEGER);
+  const serial = toHex(fields.expect(DER_INTEGER).content);
   const innerAlgorithm = fields.next();
   if (!sameBytes(innerAlgorithm.whole, algorithm.whole)) {
     throw bad('its two signature algorithms differ');
@@ -84,42 +97,67 @@ function read(der: Uint8Array): Certificate {
   validity.end();
   const subject = fields.next().whole;
   const publicKeyDer = fields.next().whole;
-  let isAuthority = false;
+  let extensions: readonly CertificateExtension[] = [];
   while (!fields.done) {
     const item = fields.next();
-    if (item.tag === EXTENSIONS_TAG) isAuthority = authorityIn(item.content);
+    if (item.tag === EXTENSIONS_TAG) extensions = readExtensions(item.content);
   }
   return {
     der,
+    serial,
     signedPart: signed.whole,
     issuer,
     subject,
     notBeforeMs,
     notAfterMs,
     publicKeyDer,
-    signatureAlgorithm: oidText(new DerReader(algorithm.content).expect(DER_OID).content),
+    ...readAlgorithm(algorithm),
     signature,
-    isAuthority,
+    extensions,
+    isAuthority: authorityIn(extensions),
   };
 }
 
-function authorityIn(extensions: Uint8Array): boolean {
-  const list = new DerReader(extensions).enter();
-  let isAuthority = false;
+/** An AlgorithmIdentifier (RFC 5280 §4.1.1.2). Throws `BadDer`. */
+export function readAlgorithm(
+  item: DerItem,
+): Pick<Certificate, 'signatureAlgorithm' | 'signatureParameters'> {
+  const parts = new DerReader(item.content);
+  const signatureAlgorithm = oidText(parts.expect(DER_OID).content);
+  if (parts.done) return { signatureAlgorithm };
+  const signatureParameters = parts.next().whole;
+  parts.end();
+  return { signatureAlgorithm, signatureParameters };
+}
+
+/** A list of extensions (RFC 5280 §4.2), each at most once. */
+export function readExtensions(encoded: Uint8Array): readonly CertificateExtension[] {
+  const outer = new DerReader(encoded);
+  const list = outer.enter();
+  outer.end();
+  const extensions: CertificateExtension[] = [];
   while (!list.done) {
     const extension = list.enter();
     const oid = oidText(extension.expect(DER_OID).content);
-    if (extension.peek() === DER_BOOLEAN) extension.next();
+    const critical = extension.peek() === DER_BOOLEAN && extension.next().content[0] !== 0;
     const value = extension.expect(DER_OCTET_STRING).content;
-    if (oid !== OID_BASIC_CONSTRAINTS) continue;
-    const constraints = new DerReader(value).enter();
-    isAuthority = constraints.peek() === DER_BOOLEAN && constraints.next().content[0] === 0xff;
+    extension.end();
+    if (extensions.some((known) => known.oid === oid))
+      throw bad(`it has extension ${oid} twice`);
+    extensions.push({ oid, critical, value });
   }
-  return isAuthority;
+  return extensions;
+}
+
+function authorityIn(extensions: readonly CertificateExtension[]): boolean {
+  const found = extensions.find(({ oid }) => oid === OID_BASIC_CONSTRAINTS);
+  if (found === undefined) return false;
+  const constraints = new DerReader(found.value).enter();
+  return constraints.peek() === DER_BOOLEAN && constraints.next().content[0] === 0xff;
 }
 
 /** RFC 5280 §4.1.2.5: two-digit years below 50 are 20xx. */
-function timeOf(item: DerItem): number {
+export function timeOf(item: DerItem): number {
   const text = new TextDecoder().decode(item.content);
   const isShort = item.tag === DER_UTC_TIME;
   if (!isShort && item.tag !== DER_GENERALIZED_TIME) throw bad('a time has an unknown type');
