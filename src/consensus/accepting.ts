@@ -30,7 +30,12 @@ export function receiveAppend(
   follow(replica, message.view, from);
   replica.resetPatience();
   const { previous } = message;
-  // What is committed is in every later leader's log, so there is nothing to compare.
+  const fork = forkAt(replica, previous, entries);
+  if (fork !== undefined) {
+    replica.emit({ kind: 'forked', at: fork });
+    return;
+  }
+  // What is committed is in every later leader's log: there is nothing more to compare.
   if (previous.seqno > log.commit && log.viewAt(previous.seqno) !== previous.view) {
     answer(replica, from, message, false, log.highestPossibleMatch(previous));
     return;
@@ -56,6 +61,19 @@ function checkEntries(message: Append, entries: readonly Entry[]): void {
     invariant(seqno === message.previous.seqno + 1 + index, `entry ${seqno} is in its place`);
     invariant(view === entries[0]?.view && view <= message.view, 'a batch is of one view');
   }
+}
+
+/**
+ * Where a leader has something else than what this node knows to be committed. No crash brings that
+ * about: the others went on from an older state, after an unproven restart.
+ */
+function forkAt({ log }: Replica, previous: TxId, entries: readonly Entry[]): TxId | undefined {
+  for (const { seqno, view } of [previous, ...entries]) {
+    if (seqno > log.commit) return undefined;
+    const known = log.viewAt(seqno);
+    if (known !== undefined && known !== view) return { view: known, seqno };
+  }
+  return undefined;
 }
 
 /** Appends what this node lacks; cuts its log only where an entry differs from the leader's. */

@@ -66,7 +66,8 @@ export function receiveAppendAnswer(
   progress.round = Math.max(progress.round, message.round);
   if (message.commit > progress.commit) progress.commit = message.commit;
   if (message.accepted) {
-    invariant(message.position.seqno <= log.last, `${from} has no more than this leader`);
+    // It has committed what an unproven restart left behind, and stops when it learns of that.
+    if (message.position.seqno > log.last) return;
     progress.accept(message.position.seqno);
     advanceCommit(replica, leading);
   } else {

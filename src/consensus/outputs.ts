@@ -94,6 +94,8 @@ export type Event =
   | { readonly kind: 'retirement'; readonly phase: RetirementPhase }
   /** What this node lacks can only come from a snapshot at or after this position. */
   | { readonly kind: 'needs-snapshot'; readonly oldest: TxId }
+  /** The others have something else, or nothing, where this is committed: the node cannot go on. */
+  | { readonly kind: 'forked'; readonly at: TxId }
   /** A restart waits: for these nodes' word, or for the operator. */
   | {
       readonly kind: 'restart-waits';

@@ -52,6 +52,8 @@ export interface ConsensusOptions {
 export interface ConsensusDependencies {
   /** A fresh random number from 0 to below 1, spreading elections. */
   spread(): number;
+  /** How many views an unproven restart leaves out, chosen at random (`viewFarAbove`). */
+  viewLeap(): number;
   /** Where the caller cuts a batch by bytes: a seqno from `first` to `last`. */
   batchEnd?(first: Seqno, last: Seqno): Seqno;
 }

@@ -14,13 +14,16 @@
  */
 
 import type { NodeId, TxId, View } from '../base/ids.ts';
-import { viewOf } from '../base/ids.ts';
+import { VIEW_MAX, viewOf } from '../base/ids.ts';
 import { type Configuration, isQuorumOfEach, majorityOf } from './configurations.ts';
 import { startPreVote } from './elections.ts';
 import type { Inquiry, Report } from './messages.ts';
-import { higher, laterPosition, NOWHERE } from './positions.ts';
+import { comparePositions, higher, laterPosition, NOWHERE } from './positions.ts';
 import type { Replica } from './replica.ts';
 import { follow, hearsLeader } from './roles.ts';
+
+/** A sealed entry's nonce has 31 bits for its view (ledger-format.md §3.2); some stay for others. */
+const VIEW_LEAPS_END = VIEW_MAX / 2;
 
 /** What a restarting node has asked and heard. */
 export interface Inquest {
@@ -37,6 +40,8 @@ export interface Inquest {
    */
   acceptedBy: 'nobody' | 'options' | 'operator';
   sinceAskedMs: number;
+  /** How long it has been asking; one that can be reached has answered after a while. */
+  ageMs: number;
   /** What was last said about waiting, so that it is said once. */
   said: string;
 }
@@ -49,6 +54,7 @@ export function beginInquest(replica: Replica): void {
     atLeast: viewOf(0),
     acceptedBy: replica.options.unproven === 'allow' ? 'options' : 'nobody',
     sinceAskedMs: 0,
+    ageMs: 0,
     said: '',
   };
   ask(replica, replica.inquest);
@@ -57,7 +63,10 @@ export function beginInquest(replica: Replica): void {
 
 export function tickInquest(replica: Replica, inquest: Inquest, elapsedMs: number): void {
   inquest.sinceAskedMs += elapsedMs;
-  if (inquest.sinceAskedMs >= replica.options.messageTimeoutMs) ask(replica, inquest);
+  inquest.ageMs += elapsedMs;
+  if (inquest.sinceAskedMs < replica.options.messageTimeoutMs) return;
+  ask(replica, inquest);
+  evaluate(replica, inquest);
 }
 
 export function acceptUnproven(replica: Replica): void {
@@ -182,6 +191,11 @@ function evaluate(replica: Replica, inquest: Inquest): void {
     return;
   }
   const words = [...reports.values()].filter(({ restarting }) => !restarting);
+  const fork = forkFrom(replica, words);
+  if (fork !== undefined) {
+    replica.emit({ kind: 'forked', at: fork });
+    return;
+  }
   inquest.bound ??= words.map(({ heard }) => heard).reduce(higher, replica.view);
   const { bound } = inquest;
   const leader = leaderReport(inquest);
@@ -201,10 +215,21 @@ function evaluate(replica: Replica, inquest: Inquest): void {
 }
 
 /**
+ * What this node knows to be committed, if those who speak for a majority have less: one of them had
+ * it once, and only an unproven restart from an older state takes that away.
+ */
+function forkFrom({ log }: Replica, words: readonly Report[]): TxId | undefined {
+  const known = words.map(({ position }): TxId => position).reduce(laterPosition, NOWHERE);
+  const committed = log.positionAt(log.commit);
+  return comparePositions(committed, known) > 0 ? committed : undefined;
+}
+
+/**
  * Freshness is unproven when a quorum is connected, and so many of the others restart as well that
  * the rest can never be a majority of the others. A configuration of this node alone has no others.
  * Nodes that are merely unreachable are waited for, unless the operator says otherwise: one that is
- * gone for good would else keep all others from ever going on.
+ * gone for good would else keep all others from ever going on. Nor does it go on before a node that
+ * may know more had the time to say so: below the position of one that did not restart nobody votes.
  */
 function evaluateUnproven(
   replica: Replica,
@@ -220,14 +245,27 @@ function evaluateUnproven(
     return able.length < majorityOf(others.length);
   });
   const isUnproven = isConnected && canNeverProve;
+  const haveAllSpoken = bases
+    .flatMap(({ nodes }) => nodes)
+    .every((node) => node === self || reports.has(node));
+  const isHeard = haveAllSpoken || inquest.ageMs >= replica.options.electionTimeoutMs;
   const isAccepted =
-    acceptedBy === 'operator' ? isConnected : isUnproven && acceptedBy === 'options';
+    acceptedBy === 'operator' ? isConnected : isUnproven && isHeard && acceptedBy === 'options';
   if (!isAccepted) {
     sayWaiting(replica, inquest, bases, isUnproven);
     return;
   }
   const highest = [...reports.values()].map(({ heard }) => heard).reduce(higher, replica.view);
-  finish(replica, inquest, highest, undefined, true);
+  finish(replica, inquest, viewFarAbove(replica, highest), undefined, true);
+}
+
+/**
+ * A view that no lost history is likely to have used: what was rolled back may have gone on for
+ * views that nobody here knows, and a TxID of those must never name another transaction.
+ */
+function viewFarAbove({ dependencies }: Replica, view: View): View {
+  const far = view + dependencies.viewLeap();
+  return far < VIEW_LEAPS_END ? viewOf(far) : view;
 }
 
 function finish(

@@ -11,6 +11,7 @@ import {
   seqnoAfter,
   seqnoOf,
   type TxId,
+  textOfTxId,
   type View,
 } from '../base/ids.ts';
 import {
@@ -67,6 +68,8 @@ export interface ReplicaDuties {
 export interface WritePipelineLinks {
   readonly replicate: Replication['replicate'];
   readonly isAwaited: () => boolean;
+  /** The pipeline cannot go on, and so this node cannot. */
+  readonly onFatal: (error: unknown) => void;
 }
 
 export interface ReplicaDependencies {
@@ -80,6 +83,12 @@ export interface ReplicaDependencies {
   readonly duties: ReplicaDuties;
   readonly onFatal: (error: unknown) => void;
 }
+
+/**
+ * Views that an unproven restart leaves out, at most: many enough that whoever rolls disks back does
+ * not meet a view of the lost history again, and few enough for a thousand such restarts.
+ */
+const VIEW_LEAP_MAX = 2 ** 20;
 
 /** How the last restart was judged, once it was. */
 export interface RestartVerdict {
@@ -125,6 +134,7 @@ export class Replica {
       },
       {
         spread: () => fractionOf(random),
+        viewLeap: () => 1 + Math.floor(fractionOf(random) * VIEW_LEAP_MAX),
         batchEnd: (first, last) => endOfBatch(chunks, first, last),
       },
       ledger.beginning,
@@ -149,6 +159,7 @@ export class Replica {
         retirement: (phase) => this.#onRetirement(phase),
         restartWaits: (nodes, forOperator) => this.#onRestartWaits(nodes, forOperator),
         restarted: (isUnproven) => this.#onRestarted(isUnproven),
+        forked: (at) => this.#fail(forkedFrom(at)),
         needsSnapshot: () => {
           const { log } = dependencies;
           log.warn('the primary no longer has what this node lacks: join as a new node');
@@ -310,6 +321,7 @@ export class Replica {
     this.#pipeline = this.#deps.duties.newPipeline(view, {
       replicate: (entries) => this.#replication.replicate(entries),
       isAwaited: () => this.#waiters.count > 0,
+      onFatal: (error) => this.#fail(error),
     });
     this.#pipeline.begin(writes);
   }
@@ -404,6 +416,17 @@ export class Replica {
     this.#waiters.fail(failure);
     for (const tell of this.#onReady.splice(0)) tell();
   }
+}
+
+function forkedFrom(at: TxId): CodedError {
+  const position = textOfTxId(at);
+  return new CodedError(
+    'LedgerForked',
+    `the other nodes do not have ${position}, which is committed here: the service went on from an ` +
+      'older state, after an unproven restart. Keep this folder, for it proves what was ' +
+      'lost, and join again as a new node, with an empty one',
+    { position },
+  );
 }
 
 /** Entries of a former life that are not known to be committed. */

@@ -3,12 +3,14 @@
  * fresh ledger secret, for every node that is trusted and for the members' shares, and a row that
  * says so for ever. Nothing is ever sealed again under the secret before it.
  */
+import { invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
-import { type NodeId, type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
-import { type NodeDescription, writeNode } from '../governance/opening.ts';
+import { networkFields } from '../governance/nodes-joining.ts';
+import { type NodeDescription, networkOf } from '../governance/opening.ts';
 import { writeSecretRows } from '../governance/recovery-shares.ts';
 import {
   HISTORICAL_SECRET,
@@ -48,10 +50,7 @@ export function writeUnprovenRestart(
     proven: false,
   };
   transaction.table(RESTARTS).put(utf8(textOfTxId(txId)), jsonRow(row));
-  // A node on its way out leads on until it is out, but does not come back in.
-  if (nodesIn(transaction).get(node.nodeId as NodeId)?.status !== 'Retired') {
-    writeNode(transaction, node);
-  }
+  writeAddress(transaction, node);
   writeSecretRows(
     transaction,
     {
@@ -65,6 +64,15 @@ export function writeUnprovenRestart(
     random,
     wrap,
   );
+}
+
+/** Where the node is reached from now on; all else that its row says stays. */
+function writeAddress(transaction: Transaction, node: NodeDescription): void {
+  const nodes = transaction.table(NODE_INFO);
+  const row = nodes.get(utf8(node.nodeId));
+  invariant(row !== undefined, `node ${node.nodeId}, which leads, is in the ledger`);
+  const known = JSON.parse(Buffer.from(row).toString()) as object;
+  nodes.put(utf8(node.nodeId), jsonRow({ ...known, ...networkFields(networkOf(node)) }));
 }
 
 /**

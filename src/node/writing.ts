@@ -53,12 +53,12 @@ export class Writing
   newPipeline(view: View, links: WritePipelineLinks): WritePipeline {
     const { ledger, endsChunkAt, onRound } = this.#parts;
     const { identity, state } = ledger;
-    const { clock, timers, onFatal } = this.#deps;
+    const { clock, timers } = this.#deps;
     const { signatures, chunkBytes } = this.#options;
     return new WritePipeline(
       { ...signatures, nodeId: identity.nodeKey.fingerprint, view, chunkBytes },
       {
-        ...{ state, clock, timers, onFatal, onRound, endsChunkAt },
+        ...{ state, clock, timers, onRound, endsChunkAt },
         nodeKey: identity.nodeKey,
         serviceKey: identity.serviceKey,
         nodeCertificatePem: certificateOf(ledger),

@@ -29,6 +29,7 @@ export const USUAL_OPTIONS: ClusterOptions = {
 export interface ClusterDependencies {
   readonly implementation?: Implementation;
   readonly spread: (node: NodeId) => number;
+  readonly viewLeap: () => number;
   readonly transmit: (from: Host, to: NodeId, packet: Packet) => void;
   readonly onUnsynced: (host: Host) => void;
   readonly onEvent: (host: Host, event: Event) => void;
@@ -100,13 +101,14 @@ export class Cluster {
     const {
       implementation = { Consensus },
       spread,
+      viewLeap,
       transmit,
       onUnsynced,
       distort,
     } = this.#deps;
     const host = new Host(id, this.#options, {
       implementation,
-      consensus: { spread: () => spread(id) },
+      consensus: { spread: () => spread(id), viewLeap },
       transmit: (from, to, packet) => {
         this.checkers.noteSent(from, to, packet.message);
         transmit(from, to, packet);

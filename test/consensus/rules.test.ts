@@ -141,7 +141,7 @@ describe('bounds', () => {
   function leader(more: Partial<typeof USUAL_OPTIONS> = {}): Consensus {
     const node = new Consensus(
       { ...USUAL_OPTIONS, ...more, self: 'a' as NodeId, incarnation: 1 },
-      { spread: () => 0 },
+      { spread: () => 0, viewLeap: () => 1 },
       { kind: 'found', point: EMPTY_POINT, view: viewOf(2) },
     );
     node.start();
@@ -184,6 +184,7 @@ describe('bounds', () => {
       { ...USUAL_OPTIONS, batchEntriesMax: 3, self: 'a' as NodeId, incarnation: 1 },
       {
         spread: () => 0,
+        viewLeap: () => 1,
         batchEnd: (first, last) => {
           cut.push([first, last]);
           return first;

@@ -46,6 +46,7 @@ export class ScenarioPlayer {
       { ...OPTIONS, unproven },
       {
         // Unequal, or nodes that tick together would stand together for ever.
+        viewLeap: () => 0,
         spread: (node) => 0.9 - 0.12 * (Number(node.slice(1)) % 6),
         transmit: (from, to, packet) => this.#letters.push({ from: from.id, to, packet }),
         onUnsynced: (host) => {

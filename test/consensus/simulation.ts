@@ -92,6 +92,7 @@ class Simulation {
       ...(options.implementation === undefined ? {} : options),
       ...(options.distort === undefined ? {} : { distort: options.distort }),
       spread: () => spreads.next(),
+      viewLeap: () => spreads.between(1, 1_000),
       transmit: (from, to, packet) => this.#network.send(from.id, to, packet),
       onUnsynced: (host) => this.#scheduleSync(host),
       onEvent: (host, event) => this.#onEvent(host, event),
@@ -214,6 +215,8 @@ class Simulation {
           host.write([this.#cluster.entry(host, record, 'retired')]);
         });
         break;
+      case 'forked':
+        throw new Error(`${host.id} has committed something else than its leader`);
       case 'needs-snapshot':
         soon(() => {
           const source = this.#snapshotSource(event.oldest.seqno);

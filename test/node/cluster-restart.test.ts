@@ -225,6 +225,37 @@ test('a restart is recorded although its first primary dies before it has said s
   await expectSecrets(running, rowsBefore, true);
 });
 
+test('a node that has more than a service rolled back stops, says why, and harms none', async () => {
+  const running = await opened();
+  const [behind, other, ahead] = running.members as [Member, Member, Member];
+  await running.stop(behind);
+  await running.stop(other);
+  const older = [copyOf(behind.world), copyOf(other.world)];
+  await running.start(behind);
+  await running.start(other);
+  await running.write(5);
+  await running.settle();
+  await running.stop(ahead);
+  for (const [index, member] of [behind, other].entries()) {
+    await running.crash(member, 'kept');
+    member.world = older[index] ?? member.world;
+  }
+  // The operator, who cannot know better, lets the two go on without the third.
+  await Promise.all([behind, other].map((member) => running.start(member)));
+  for (const { node } of [behind, other]) node.acceptUnproven();
+  await running.write(1);
+  await running.start(ahead);
+  await eventually('it stops', () => ahead.fatal.length > 0);
+  expect(ahead.fatal[0]).toMatchObject({
+    code: 'LedgerForked',
+    message: expect.stringContaining('join again as a new node'),
+  });
+  await running.stop(ahead);
+  running.inOrder([behind, other]);
+  await running.write(3);
+  expect([behind, other].flatMap(({ fatal }) => fatal)).toEqual([]);
+});
+
 test('a host that writes a vote record of its own making moves no view', async () => {
   const running = await opened();
   await running.write(3);
@@ -240,7 +271,7 @@ test('a host that writes a vote record of its own making moves no view', async (
   await running.start(backup);
   await running.write(3);
   await running.settle();
-  for (const { node } of running.members) expect(node.node().view).toBeLessThan(100);
+  for (const { node } of running.members) expect(node.node().view).toBeLessThan(VIEW_MAX / 2);
 });
 
 describe('where it is refused to go on unproven', () => {

@@ -54,7 +54,7 @@ function rowsAfter(nodes: Readonly<Record<string, string>>): {
   before.table(MEMBER_INFO).put(utf8('a member'), jsonRow({ status: 'Active' }));
   before.table(MEMBER_ENCRYPTION_KEYS).put(utf8('a member'), utf8('key of the member'));
   for (const [nodeId, status] of Object.entries(nodes)) {
-    const row = { status, encryption_pub_key: `key of ${nodeId}` };
+    const row = { status, encryption_pub_key: `key of ${nodeId}`, node_data: 'rack 7' };
     before.table(NODE_INFO).put(utf8(nodeId), jsonRow(row));
   }
   store.apply(seqnoOf(1), before.writeSet());
@@ -110,14 +110,15 @@ describe('an unproven restart', () => {
       [own.nodeId, OTHER, FOURTH].sort(),
     );
     const others = [`key of ${OTHER}`, `key of ${FOURTH}`, 'key of the member'];
-    expect([...wrappedFor].sort()).toEqual([own.encryptionPublicKeyPem, ...others].sort());
+    expect([...wrappedFor].sort()).toEqual([`key of ${own.nodeId}`, ...others].sort());
   });
 
-  test('says where its primary is reached now', () => {
+  test('says where its primary is reached now, and leaves the rest of its row', () => {
     const { row } = rowsAfter({ [own.nodeId]: 'Trusted' });
     expect(row(NODE_INFO, utf8(own.nodeId))).toMatchObject({
       status: 'Trusted',
       node_to_node_interface: { published_address: '127.0.0.1:9999' },
+      node_data: 'rack 7',
     });
   });
 

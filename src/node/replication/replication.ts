@@ -48,6 +48,8 @@ export interface ReplicationEvents {
   restartWaits(nodes: readonly NodeId[], forOperator: boolean): void;
   restarted(isUnproven: boolean): void;
   needsSnapshot(oldest: TxId): void;
+  /** The others' ledger is another, or ends before what is committed here at `at`. */
+  forked(at: TxId): void;
 }
 
 export interface ReplicationDependencies extends IntakeDependencies {
@@ -355,6 +357,9 @@ export class Replication {
         break;
       case 'retirement':
         events.retirement(event.phase);
+        break;
+      case 'forked':
+        events.forked(event.at);
         break;
       case 'needs-snapshot':
         events.needsSnapshot(event.oldest);

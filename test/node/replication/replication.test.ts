@@ -89,7 +89,7 @@ async function build(beginning: Beginning, self = OTHER): Promise<void> {
       ...{ uncommittedMax: 100, batchEntriesMax: 100, inFlightEntriesMax: 100, readsMax: 10 },
       unproven: 'refuse',
     },
-    { spread: () => 0.5 },
+    { spread: () => 0.5, viewLeap: () => 1 },
     beginning,
   );
   const sent: Rig['sent'] = [];
@@ -112,6 +112,7 @@ async function build(beginning: Beginning, self = OTHER): Promise<void> {
       restartWaits: () => undefined,
       restarted: () => undefined,
       needsSnapshot: () => undefined,
+      forked: () => undefined,
     },
     onFatal: (error) => fatal.push(error),
   });
