@@ -40,6 +40,15 @@ const address: Kind<Address> = {
   parse: (given) => (typeof given === 'string' ? addressOf(given) : undefined),
 };
 
+/** Without a slash at its end, so that a path can be put behind it. */
+const url: Kind<string> = {
+  takes: 'an address such as "https://host/path"',
+  parse: (given) =>
+    typeof given === 'string' && /^https?:\/\/[^\s]+$/.test(given) && URL.canParse(given)
+      ? given.replace(/\/+$/, '')
+      : undefined,
+};
+
 const duration = (least: string): Kind<number> => ({
   takes: `a time such as "100ms" (${TIME_UNITS}), at least ${least}`,
   parse: (given) => {
@@ -92,7 +101,7 @@ const partyKey: Kind<string> = {
 };
 
 export const KINDS = {
-  ...{ text, path, flag, address, duration, size, count, choice, choices, partyKey },
+  ...{ text, path, flag, address, url, duration, size, count, choice, choices, partyKey },
 } as const;
 
 /** A setting that must be there. */

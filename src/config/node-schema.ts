@@ -3,6 +3,7 @@
  * `durability`, `applications`, `restart`, the operator's interface and what a new service opens
  * with are ours.
  */
+import { ATTESTATION } from './attestation-schema.ts';
 import { defaulted, KINDS, optional, required } from './kinds.ts';
 import { listOf, listOfValues, optionalSection, section } from './setting.ts';
 
@@ -159,6 +160,7 @@ export const NODE_SCHEMA = section({
   ),
   network,
   command,
+  attestation: ATTESTATION,
   consensus: section({
     message_timeout: defaulted(duration('1ms'), '50ms', 'how often a primary shows itself'),
     election_timeout: defaulted(

@@ -202,6 +202,23 @@ test.each([
   expect(editsBetween(right, left)).toBe(edits);
 });
 
+test('a node on real hardware says which, and where its certificates are asked for', () => {
+  expect(nodeConfigOf(SMALLEST, '/etc/node.json').attestation).toMatchObject({
+    platform: 'virtual',
+    endorsements: { from: [], amd_url: 'https://kdsintf.amd.com', timeout: 10_000 },
+    configfs: { folder: '/sys/kernel/config/tsm/report', privilege_level: undefined },
+  });
+  const given = changed('attestation', {
+    platform: 'azure-cvm',
+    endorsements: { from: ['amd', 'thim'], amd_url: 'https://mirror.example/amd/' },
+  });
+  // In the order in which they stand.
+  expect(nodeConfigOf(given, '/etc/node.json').attestation.endorsements).toMatchObject({
+    from: ['amd', 'thim'],
+    amd_url: 'https://mirror.example/amd',
+  });
+});
+
 test('a name that is far from all is not guessed at', () => {
   expect(nearestName('colour', ['folder', 'network'])).toBeUndefined();
   expect(nearestName('netwrok', ['folder', 'network'])).toBe('network');
