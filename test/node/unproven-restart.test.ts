@@ -36,8 +36,8 @@ beforeAll(async () => {
     encryptionPublicKeyPem: 'own encryption key',
     certificateRequestPem: 'its request',
     certificatePem: 'its certificate',
-    evidence: node.evidence as NodeDescription['evidence'],
-    hostData: '',
+    evidence: node.evidence,
+    codeDigest: node.codeDigest,
     nodeAddress: '127.0.0.1:9999',
     serviceAddress: '127.0.0.1:9998',
   };
