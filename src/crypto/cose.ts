@@ -15,17 +15,22 @@ export type CoseHeader = ReadonlyMap<CoseLabel, unknown>;
 
 /** RFC 9052 §3.1, RFC 8392, RFC 9162-style proofs (draft-ietf-cose-merkle-tree-proofs). */
 export const HEADER_ALGORITHM = 1;
+export const HEADER_CRITICAL = 2;
+export const HEADER_CONTENT_TYPE = 3;
 export const HEADER_KEY_ID = 4;
 export const HEADER_CWT_CLAIMS = 15;
+/** RFC 9360: certificates, leaf first, and the digest of the leaf. */
+export const HEADER_X5CHAIN = 33;
+export const HEADER_X5T = 34;
 export const HEADER_VERIFIABLE_DATA_STRUCTURE = 395;
 export const HEADER_PROOFS = 396;
 export const HEADER_CCF = 'ccf.v1';
 /** The verifiable data structure "CCF ledger, SHA-256". */
 export const VDS_CCF_LEDGER_SHA256 = 2;
 export const PROOF_INCLUSION = -1;
-const CLAIM_ISSUER = 1;
-const CLAIM_SUBJECT = 2;
-const CLAIM_ISSUED_AT = 6;
+export const CLAIM_ISSUER = 1;
+export const CLAIM_SUBJECT = 2;
+export const CLAIM_ISSUED_AT = 6;
 const TAG_SIGN1 = 18;
 
 export type CoseAlgorithm = 'ES256' | 'ES384' | 'ES512';
@@ -100,10 +105,29 @@ const DECODE = {
   rejectDuplicateMapKeys: true,
 } as const;
 
+export interface CborOptions {
+  /** Whether tag 1, a moment in seconds since 1970, may stand before a number. */
+  readonly moments?: boolean;
+}
+
+const DECODE_MOMENTS = {
+  ...DECODE,
+  tags: { 1: (content: () => unknown) => moment(content()) },
+};
+
+function moment(content: unknown): number {
+  if (typeof content !== 'number') throw bad('a moment is no number');
+  return content;
+}
+
 /** Decodes one CBOR item, strictly; `what` names it in the error `BadCose`. */
-export function decodeCbor(bytes: Uint8Array, what: string): unknown {
+export function decodeCbor(
+  bytes: Uint8Array,
+  what: string,
+  { moments = false }: CborOptions = {},
+): unknown {
   try {
-    return decode(bytes, DECODE);
+    return decode(bytes, moments ? DECODE_MOMENTS : DECODE);
   } catch (cause) {
     throw bad(
       `${what} is not strict CBOR (${cause instanceof Error ? cause.message : ''})`,
@@ -113,9 +137,9 @@ export function decodeCbor(bytes: Uint8Array, what: string): unknown {
 }
 
 /** Decodes a tagged COSE_Sign1; throws `BadCose`. */
-export function decodeSign1(bytes: Uint8Array): Sign1 {
+export function decodeSign1(bytes: Uint8Array, options: CborOptions = {}): Sign1 {
   if (bytes[0] !== (0xc0 | TAG_SIGN1)) throw bad('the message does not begin with tag 18');
-  const parts = decodeCbor(bytes.subarray(1), 'the message');
+  const parts = decodeCbor(bytes.subarray(1), 'the message', options);
   if (!Array.isArray(parts) || parts.length !== 4) throw bad('the message is no array of four');
   const [protectedBytes, unprotected, payload, signature] = parts as readonly unknown[];
   if (!(protectedBytes instanceof Uint8Array))
@@ -125,7 +149,10 @@ export function decodeSign1(bytes: Uint8Array): Sign1 {
     throw bad('the payload is no bytes');
   return {
     protectedBytes,
-    protectedHeader: headerOf(decodeCbor(protectedBytes, 'the protected header'), 'protected'),
+    protectedHeader: headerOf(
+      decodeCbor(protectedBytes, 'the protected header', options),
+      'protected',
+    ),
     unprotected: headerOf(unprotected, 'unprotected'),
     ...(payload === null ? {} : { payload }),
     signature,

@@ -2,7 +2,7 @@
  * The extensions of certificates that judging a chain asks for (RFC 5280 §4.2.1). Runs in a
  * browser.
  */
-import { CodedError } from '../base/errors.ts';
+import { CodedError, isCoded } from '../base/errors.ts';
 import {
   DER_BIT_STRING,
   DER_BOOLEAN,
@@ -16,7 +16,7 @@ import type { Certificate } from './x509.ts';
 
 export const OID_KEY_USAGE = '2.5.29.15';
 export const OID_BASIC_CONSTRAINTS = '2.5.29.19';
-const OID_EXTENDED_KEY_USAGE = '2.5.29.37';
+export const OID_EXTENDED_KEY_USAGE = '2.5.29.37';
 
 /** Bits of KeyUsage, counted from the first. */
 export const KEY_USAGE = { digitalSignature: 0, keyCertSign: 5, crlSign: 6 } as const;
@@ -26,13 +26,25 @@ export function extensionValue(certificate: Certificate, oid: string): Uint8Arra
   return certificate.extensions.find((extension) => extension.oid === oid)?.value;
 }
 
-/** Whether the key may be used so. A certificate without the extension allows everything. */
+/**
+ * Whether the key may be used so. A certificate without the extension allows everything, one whose
+ * extension cannot be read nothing.
+ */
 export function mayBeUsedFor(certificate: Certificate, usage: keyof typeof KEY_USAGE): boolean {
   const value = extensionValue(certificate, OID_KEY_USAGE);
   if (value === undefined) return true;
-  const bits = new DerReader(value).expect(DER_BIT_STRING).content;
+  const bits = bitStringIn(value);
   const at = KEY_USAGE[usage];
   return ((bits[1 + Math.floor(at / 8)] ?? 0) & (0x80 >> (at % 8))) !== 0;
+}
+
+function bitStringIn(value: Uint8Array): Uint8Array {
+  try {
+    return new DerReader(value).expect(DER_BIT_STRING).content;
+  } catch (thrown) {
+    if (isCoded(thrown, 'BadDer')) return new Uint8Array(0);
+    throw thrown;
+  }
 }
 
 /** How many authorities may stand between this one and a leaf; undefined: as many as like. */
