@@ -11,7 +11,7 @@ import type {
   Receipt,
   Step,
 } from '../../src/apps/interface.ts';
-import { virtualEvidence } from '../../src/attestation/virtual.ts';
+import { virtualEvidence } from '../../src/attestation/sources/virtual-evidence.ts';
 import { utf8 } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { type Seqno, seqnoOf, type TxId, type View, viewOf } from '../../src/base/ids.ts';
