@@ -9,6 +9,7 @@ import { type NodeId, type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
 import type { HeldSigningKey } from '../crypto/key-source.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
+import type { SecretKeeper } from '../governance/recovery-shares.ts';
 import { SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
 import type {
   Backend,
@@ -42,6 +43,7 @@ import { RecentTimes } from './recent-times.ts';
 import { Replica } from './replica.ts';
 import { Runner } from './runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
+import { secretKeeperOf } from './secret-keeper.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
 import { certificateOf, Writing } from './writing.ts';
@@ -188,6 +190,11 @@ export class RunningNode implements Backend {
   } {
     const { identity, state } = this.#ledger;
     return { serviceKey: identity.serviceKey, ledgerSecrets: state.secrets.all };
+  }
+
+  /** What transactions need that change ledger secrets or their shares. */
+  secretKeeper(): SecretKeeper {
+    return secretKeeperOf(this.#ledger, this.#deps.random, () => this.#replica.consensus.view);
   }
 
   /** Commits a transaction of the service itself. */

@@ -5,7 +5,7 @@
  */
 import { bytesOfBase64, textOf } from '../base/bytes.ts';
 import { CodedError, isCoded } from '../base/errors.ts';
-import { type Seqno, seqnoOf, type View, viewOf } from '../base/ids.ts';
+import { type Seqno, seqnoAfter, seqnoOf, type View, viewOf } from '../base/ids.ts';
 import { ENCRYPTED_SECRETS } from '../governance/tables.ts';
 import type { MapWrites } from '../kv/write-set.ts';
 import type { ParsedEntry } from '../ledger/entry.ts';
@@ -40,45 +40,90 @@ export class SecretPool {
 
   /** The secret made for just this place, if there is one. */
   madeFor(view: View, seqno: Seqno): DatedSecret | undefined {
-    return this.#secrets.find((secret) => secret.from === seqno && secret.view === view);
+    return this.#secrets.findLast((secret) => secret.from === seqno && secret.view === view);
   }
 
-  /** The secret that begins with an entry, which may itself bring it; undefined for most. */
+  /**
+   * The secret that begins with an entry, which may itself bring it; undefined for most. One that
+   * the entry brings for its successor is kept until that comes.
+   */
   beginningWith(entry: ParsedEntry): DatedSecret | undefined {
     const [view, seqno] = [viewOf(entry.view), seqnoOf(entry.seqno)];
     const known = this.madeFor(view, seqno);
-    if (known !== undefined || entry.isSignature()) return known;
-    const brought = this.#broughtBy(entry.publicMaps, seqno);
-    if (brought === undefined) return undefined;
-    const secret = { from: seqno, view, bytes: brought };
+    if (entry.isSignature()) return known;
+    const row = secretsRow(entry.publicMaps);
+    if (row === undefined) return known;
+    this.#learnNext(row, view, seqno);
+    return known ?? this.#learn(row, seqno, view, seqno);
+  }
+
+  /**
+   * Keeps what a transaction about to be written at this place brings for the one after it. Throws
+   * when it has a new secret for other nodes and none for this one.
+   */
+  learnNext(maps: readonly MapWrites[], view: View, seqno: Seqno): void {
+    const row = secretsRow(maps);
+    if (row !== undefined) this.#learnNext(row, view, seqno);
+  }
+
+  #learnNext(row: Uint8Array, view: View, seqno: Seqno): void {
+    const from = seqnoAfter(seqno);
+    if (this.madeFor(view, from) === undefined) this.#learn(row, null, view, from);
+  }
+
+  /** The secret in a row that says this version, as it is from `from` on. */
+  #learn(
+    row: Uint8Array,
+    version: number | null,
+    view: View,
+    from: Seqno,
+  ): DatedSecret | undefined {
+    if (this.#key === undefined) return undefined;
+    const bytes = openedFor(this.#nodeId, this.#key, row, version, from);
+    if (bytes === undefined) return undefined;
+    const secret = { from, view, bytes };
     this.#secrets.push(secret);
     return secret;
   }
+}
 
-  #broughtBy(maps: readonly MapWrites[], seqno: Seqno): Uint8Array | undefined {
-    const row = maps.find(({ name }) => name === ENCRYPTED_SECRETS)?.writes.get(SINGLETON_KEY);
-    if (row === undefined || this.#key === undefined) return undefined;
-    try {
-      const rows = JSON.parse(textOf(row)) as Record<string, readonly EncryptedSecret[]>;
-      const mine = rows[this.#nodeId]?.find(({ version }) => version === seqno);
-      const wrapped = mine && bytesOfBase64(mine.encrypted_secret);
-      if (wrapped === undefined) return undefined;
-      const secret = this.#key.unwrap(wrapped);
-      if (secret.length === LEDGER_SECRET_BYTES) return secret;
-      throw new CodedError('SealBroken', `a ledger secret has ${secret.length} bytes`);
-    } catch (cause) {
-      if (isCoded(cause)) throw cause;
+function secretsRow(maps: readonly MapWrites[]): Uint8Array | undefined {
+  return maps.find(({ name }) => name === ENCRYPTED_SECRETS)?.writes.get(SINGLETON_KEY);
+}
+
+function openedFor(
+  nodeId: string,
+  key: Unwrapper,
+  row: Uint8Array,
+  version: number | null,
+  from: Seqno,
+): Uint8Array | undefined {
+  try {
+    const rows = JSON.parse(textOf(row)) as Record<string, readonly EncryptedSecret[]>;
+    const isIt = (secret: EncryptedSecret): boolean => (secret.version ?? null) === version;
+    const wrapped = rows[nodeId]?.find(isIt);
+    if (wrapped === undefined) {
+      if (version !== null || !Object.values(rows).flat().some(isIt)) return undefined;
       throw new CodedError(
-        'SealBroken',
-        `the ledger secret that entry ${seqno} brings for this node cannot be opened`,
-        { seqno },
-        { cause },
+        'SecretMissing',
+        `nobody tells this node the secret from ${from} on`,
       );
     }
+    const secret = key.unwrap(bytesOfBase64(wrapped.encrypted_secret) ?? new Uint8Array());
+    if (secret.length === LEDGER_SECRET_BYTES) return secret;
+    throw new CodedError('SealBroken', `a ledger secret has ${secret.length} bytes`);
+  } catch (cause) {
+    if (isCoded(cause)) throw cause;
+    throw new CodedError(
+      'SealBroken',
+      `the ledger secret from entry ${from} on, encrypted to this node, cannot be opened`,
+      { seqno: from },
+      { cause },
+    );
   }
 }
 
 interface EncryptedSecret {
-  readonly version: number | null;
+  readonly version?: number | null;
   readonly encrypted_secret: string;
 }

@@ -7,25 +7,25 @@ import { invariant } from '../base/assert.ts';
 import { utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
-import { type Seqno, type TxId, textOfTxId } from '../base/ids.ts';
+import { type TxId, textOfTxId } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import { networkFields } from '../governance/nodes-joining.ts';
 import { type NodeDescription, networkOf } from '../governance/opening.ts';
-import { writeSecretRows } from '../governance/recovery-shares.ts';
 import {
-  HISTORICAL_SECRET,
+  previousStored,
+  secretRecipients,
+  shareHoldersOf,
+  writeSecretRows,
+} from '../governance/recovery-shares.ts';
+import {
   jsonRow,
-  MEMBER_ENCRYPTION_KEYS,
-  MEMBER_INFO,
   NODE_INFO,
   RESTARTS,
   type RestartRow,
-  SERVICE_CONFIG,
   SINGLETON,
 } from '../governance/tables.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import type { DatedSecret } from '../ledger/secret-history.ts';
-import { type KnownNode, nodesIn } from './membership.ts';
 
 export interface UnprovenRestart {
   /** The node that leads from here on, as it is reached now. */
@@ -57,8 +57,8 @@ export function writeUnprovenRestart(
       secret: secret.bytes,
       from: secret.from,
       previous: { secret: previous.bytes, from: previous.from },
-      ...shareHolders(transaction),
-      nodes: recipients(transaction),
+      ...shareHoldersOf(transaction),
+      nodes: secretRecipients(transaction),
       ...previousStored(transaction),
     },
     random,
@@ -73,44 +73,6 @@ function writeAddress(transaction: Transaction, node: NodeDescription): void {
   invariant(row !== undefined, `node ${node.nodeId}, which leads, is in the ledger`);
   const known = JSON.parse(Buffer.from(row).toString()) as object;
   nodes.put(utf8(node.nodeId), jsonRow({ ...known, ...networkFields(networkOf(node)) }));
-}
-
-/**
- * The keys to which secrets are sent: of all nodes that are trusted, and of those whose retirement
- * is not recorded for good, for their voices may still be needed to commit it.
- */
-function recipients(
-  view: ReadView,
-): readonly { readonly nodeId: string; readonly encryptionPublicKeyPem: string }[] {
-  const takesPart = ({ status, retiredCommitted }: KnownNode): boolean =>
-    status === 'Trusted' || (status === 'Retired' && !retiredCommitted);
-  const nodes = [...nodesIn(view)].filter(([, node]) => takesPart(node));
-  return nodes.map(([nodeId]) => {
-    const row = view.table(NODE_INFO).get(utf8(nodeId)) ?? new Uint8Array();
-    const info = JSON.parse(Buffer.from(row).toString()) as { encryption_pub_key: string };
-    return { nodeId, encryptionPublicKeyPem: info.encryption_pub_key };
-  });
-}
-
-function shareHolders(view: ReadView): {
-  readonly holders: readonly { memberId: string; encryptionPublicKeyPem: string }[];
-  readonly threshold: number;
-} {
-  const holders = view
-    .table(MEMBER_ENCRYPTION_KEYS)
-    .page()
-    .map((row) => ({
-      memberId: Buffer.from(row.key).toString(),
-      encryptionPublicKeyPem: Buffer.from(row.value).toString(),
-    }))
-    .filter(({ memberId }) => view.table(MEMBER_INFO).has(utf8(memberId)));
-  const config = singletonRow<{ recovery_threshold: number }>(view, SERVICE_CONFIG);
-  return { holders, threshold: config.recovery_threshold };
-}
-
-function previousStored(view: ReadView): { previousStoredAt?: Seqno } {
-  const version = view.table(HISTORICAL_SECRET).versionOf(SINGLETON);
-  return version === undefined ? {} : { previousStoredAt: version };
 }
 
 /** The one row of a table that has one. Throws `LedgerDamaged` when it is not there. */

@@ -22,6 +22,7 @@ import type { LedgerState } from './ledger-state.ts';
 import { factsOf, type KnownNodes, nodesAfter } from './membership.ts';
 import type { WrittenEntry } from './replication/replication.ts';
 import { type SignatureKind, signRootCose, signRootRaw } from './root-signing.ts';
+import type { SecretPool } from './secret-pool.ts';
 
 export interface PipelineOptions {
   readonly nodeId: string;
@@ -44,6 +45,8 @@ export interface PipelineOptions {
 
 export interface PipelineDependencies {
   readonly state: LedgerState;
+  /** Learns new ledger secrets from what is written; without it there are none. */
+  readonly pool?: SecretPool;
   readonly nodeKey: Signer;
   readonly serviceKey: Signer;
   /** The node's certificate as the ledger has it. */
@@ -195,6 +198,7 @@ export class WritePipeline {
     const seqno = this.#next;
     const nodes = nodesAfter(this.#nodes, writeSet);
     const sealed = this.#seal(seqno, writeSet, claimsDigest, 0);
+    this.#deps.pool?.learnNext(writeSet, this.#options.view, seqno);
     this.#next = seqnoAfter(seqno);
     this.#deps.state.store.apply(seqno, writeSet);
     this.#unsigned += 1;
@@ -231,7 +235,10 @@ export class WritePipeline {
     claimsDigest: Uint8Array,
     flags: number,
   ): SealedEntry {
-    const secret = this.#deps.state.secrets.at(seqno);
+    const { secrets } = this.#deps.state;
+    const beginning = this.#deps.pool?.madeFor(this.#options.view, seqno);
+    if (beginning !== undefined && secrets.latestFrom < seqno) secrets.add(beginning);
+    const secret = secrets.at(seqno);
     invariant(secret !== undefined, `there is a ledger secret for entry ${seqno}`);
     const { bytes, leaf } = sealTransaction({
       secret,

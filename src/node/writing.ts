@@ -52,13 +52,13 @@ export class Writing
 
   newPipeline(view: View, links: WritePipelineLinks): WritePipeline {
     const { ledger, endsChunkAt, onRound } = this.#parts;
-    const { identity, state } = ledger;
+    const { identity, state, pool } = ledger;
     const { clock, timers } = this.#deps;
     const { signatures, chunkBytes } = this.#options;
     return new WritePipeline(
       { ...signatures, nodeId: identity.nodeKey.fingerprint, view, chunkBytes },
       {
-        ...{ state, clock, timers, onRound, endsChunkAt },
+        ...{ state, pool, clock, timers, onRound, endsChunkAt },
         nodeKey: identity.nodeKey,
         serviceKey: identity.serviceKey,
         nodeCertificatePem: certificateOf(ledger),
