@@ -2,12 +2,13 @@
  * The first transactions of a service: its creation (2.1, ledger-format.md §12) and its opening.
  */
 
-import { VIRTUAL_MEASUREMENT, type VirtualEvidence } from '../attestation/virtual.ts';
-import { base64Of, hexOf, utf8 } from '../base/bytes.ts';
+import type { Evidence } from '../attestation/evidence.ts';
+import { base64Of, utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/environment.ts';
 import { seqnoOf } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import type { Transaction } from '../kv/tables.ts';
+import { type FoundersEvidence, writeFirstJoinPolicy } from './first-join-policy.ts';
 import { MINIMAL_CONSTITUTION } from './minimal-constitution.ts';
 import { type NodeNetwork, networkFields } from './nodes-joining.ts';
 import { type ShareHolder, writeSecretRows } from './recovery-shares.ts';
@@ -26,8 +27,6 @@ import {
   type ServiceInfoRow,
   SINGLETON,
   USER_CERTS,
-  VIRTUAL_HOST_DATA,
-  VIRTUAL_MEASUREMENTS,
 } from './tables.ts';
 
 export interface MemberAtCreation {
@@ -43,8 +42,9 @@ export interface NodeDescription {
   readonly encryptionPublicKeyPem: string;
   readonly certificateRequestPem: string;
   readonly certificatePem: string;
-  readonly evidence: VirtualEvidence;
-  readonly hostData: string;
+  readonly evidence: Evidence;
+  /** The measurement in hexadecimal. */
+  readonly codeDigest: string;
   readonly nodeAddress: string;
   readonly serviceAddress: string;
 }
@@ -55,6 +55,8 @@ export interface Creation {
   readonly recoveryThreshold: number;
   readonly certificateDaysMax: number;
   readonly node: NodeDescription;
+  /** What it shows of itself: nodes like it may join. */
+  readonly founder: FoundersEvidence;
 }
 
 /** Writes the rows of transaction 2.1. */
@@ -70,8 +72,7 @@ export function writeCreation(transaction: Transaction, creation: Creation): voi
     put(MEMBER_INFO, key, jsonRow({ status: 'Active', recovery_role: 'Participant' }));
   }
   writeNode(transaction, creation.node);
-  put(VIRTUAL_MEASUREMENTS, utf8(VIRTUAL_MEASUREMENT), jsonRow('AllowedToJoin'));
-  put(VIRTUAL_HOST_DATA, utf8(creation.node.hostData), SINGLETON);
+  writeFirstJoinPolicy(transaction, creation.founder);
   put(
     SERVICE_CONFIG,
     SINGLETON,
@@ -96,7 +97,7 @@ export function writeNode(transaction: Transaction, node: NodeDescription): void
   transaction.table(NODE_CERTIFICATES).put(key, utf8(node.certificatePem));
   const row = {
     certificate_signing_request: node.certificateRequestPem,
-    code_digest: hexOf(utf8(VIRTUAL_MEASUREMENT)),
+    code_digest: node.codeDigest,
     encryption_pub_key: node.encryptionPublicKeyPem,
     ledger_secret_seqno: 1,
     public_key: node.publicKeyPem,

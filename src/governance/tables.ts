@@ -14,6 +14,17 @@ export const NODE_INFO = 'public:ccf.gov.nodes.info';
 export const NODE_CERTIFICATES = 'public:ccf.gov.nodes.endorsed_certificates';
 export const VIRTUAL_MEASUREMENTS = 'public:ccf.gov.nodes.virtual.measurements';
 export const VIRTUAL_HOST_DATA = 'public:ccf.gov.nodes.virtual.host_data';
+export const SNP_MEASUREMENTS = 'public:ccf.gov.nodes.snp.measurements';
+/** Host data, 64 hexadecimal digits → JSON string: the container policy, or empty. */
+export const SNP_HOST_DATA = 'public:ccf.gov.nodes.snp.host_data';
+/** did:x509 → JSON `{feed: {svn: "n"}}`. */
+export const SNP_UVM_ENDORSEMENTS = 'public:ccf.gov.nodes.snp.uvm_endorsements';
+/** Processor, eight hexadecimal digits → JSON `TcbRow`; of all platforms that AMD vouches for. */
+export const SNP_TCB_VERSIONS = 'public:ccf.gov.nodes.snp.tcb_versions';
+/** Measurements of Microsoft's paravisor: CCF knows no confidential VMs. */
+export const AZURE_CVM_MEASUREMENTS = 'public:ccf.gov.nodes.azure_cvm.measurements';
+/** Register of the vTPM, in decimal → JSON list of values, 64 hexadecimal digits each. */
+export const AZURE_CVM_PCRS = 'public:ccf.gov.nodes.azure_cvm.pcrs';
 export const SERVICE_CONFIG = 'public:ccf.gov.service.config';
 export const SERVICE_INFO = 'public:ccf.gov.service.info';
 export const RECOVERY_SHARES = 'public:ccf.internal.recovery_shares';

@@ -10,6 +10,7 @@ import type {
   OfferedFile,
   Receipt,
 } from '../apps/interface.ts';
+import type { Evidence, PlatformName } from '../attestation/evidence.ts';
 import type { Seqno, TxId, View } from '../base/ids.ts';
 import type { ReadView } from '../kv/tables.ts';
 import type { TxStatus } from '../ledger/view-history.ts';
@@ -123,7 +124,9 @@ export interface NodeFacts {
   readonly selfSignedCertificatePem: string;
   readonly version: string;
   /** Insecure or not, said wherever it shows. */
-  readonly platform: 'virtual' | 'snp';
+  readonly platform: PlatformName;
+  /** What this start of the node showed of itself, and its measurement in hexadecimal. */
+  readonly evidence?: { readonly evidence: Evidence; readonly codeDigest: string };
 }
 
 /** The nodes that take part from one entry on. */

@@ -2,13 +2,12 @@
  * The desk at which a node lets others in: what it hands out to one that is trusted, and where that
  * comes from (node-lifecycle.md §4.6).
  */
-import type { Evidence } from '../attestation/evidence.ts';
-import type { EvidenceClaims } from '../attestation/verdict.ts';
 import { base64Of, textOf } from '../base/bytes.ts';
 import type { Seqno } from '../base/ids.ts';
 import type { Validity } from '../crypto/certificates.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import { pemOf } from '../crypto/pem.ts';
+import type { JoinJudge } from '../governance/join-policy.ts';
 import { addressOf, nodeKey, nodesThatAre, serviceInfo } from '../governance/nodes.ts';
 import { NODE_CERTIFICATES } from '../governance/tables.ts';
 import type { ReadView } from '../kv/tables.ts';
@@ -26,8 +25,8 @@ export interface JoinDesk {
   /** Encrypts to a public key (PEM); throws a coded error for one that cannot be used. */
   readonly wrapTo: Wrap;
   readonly coseSignatures: { readonly issuer: string; readonly subject: string };
-  /** Checks what evidence proves by itself; rejects with `BadEvidence`. */
-  readEvidence(evidence: Evidence): Promise<EvidenceClaims>;
+  /** Judges evidence as of now. */
+  readonly judge: JoinJudge;
   /** Makes the certificate that a request (PKCS #10, PEM) asks for. */
   endorse(requestPem: string, validity: Validity): Promise<string>;
 }

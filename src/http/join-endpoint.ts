@@ -15,14 +15,19 @@ import {
   type Endpoint,
   type Step,
 } from '../apps/interface.ts';
-import type { EvidenceClaims } from '../attestation/verdict.ts';
+import type { EvidencePolicy } from '../attestation/policy.ts';
 import { equalBytes } from '../base/bytes.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { JOIN_BODY_BYTES_MAX } from '../base/limits.ts';
 import { certificatePublicKeyDer, publicKeyPemOf } from '../crypto/certificates.ts';
 import { readCertificateRequest, validityOfCertificate } from '../crypto/endorsement.ts';
 import { sha256Hex } from '../crypto/hash.ts';
-import { type JoinVerdict, judgeJoin, unverifiable } from '../governance/join-policy.ts';
+import {
+  joinPolicy,
+  joinVerdict,
+  type RefusedJoin,
+  samePolicy,
+} from '../governance/join-policy.ts';
 import { addressOf, type NodeInfoRow, nodeInfo, serviceInfo } from '../governance/nodes.ts';
 import {
   isFormerNode,
@@ -87,40 +92,47 @@ class Application {
   begin(view: ReadView): Step {
     const refusal = this.#unable(view) ?? this.#known(view) ?? this.#badRequest(view);
     if (refusal !== undefined) return answer(refusal);
-    return { kind: 'ask', ask: () => this.#prepare(view) };
+    const policy = joinPolicy(view, this.#publicKeyDer);
+    return { kind: 'ask', ask: () => this.#prepare(view, policy) };
   }
 
   /** Has made and checked what takes time. */
-  async #prepare(view: ReadView): Promise<Step> {
-    let claims: EvidenceClaims;
-    try {
-      claims = await this.#desk.readEvidence(this.#body.quote_info);
-    } catch (thrown) {
-      return spoken(() => answer(invalidQuote(unverifiable(thrown))));
-    }
+  async #prepare(view: ReadView, policy: EvidencePolicy): Promise<Step> {
+    const verdict = joinVerdict(await this.#desk.judge(this.#body.quote_info, policy));
+    if (!verdict.admitted) return answer(invalidQuote(verdict));
+    const { codeDigest } = verdict;
     const request = this.#body.certificate_signing_request;
     const wants = this.#trustsAtOnce(view) && request !== undefined;
     const certificatePem = wants
       ? await this.#desk.endorse(request, validityOfCertificate(this.#certificatePem))
       : undefined;
-    return { kind: 'write', apply: (tx) => this.#enter(tx, claims, certificatePem) };
+    return {
+      kind: 'write',
+      apply: (tx) => this.#enter(tx, { policy, codeDigest }, certificatePem),
+    };
+  }
+
+  #enter(tx: Transaction, admitted: Admitted, certificatePem: string | undefined): AppResponse {
+    try {
+      return this.#entered(tx, admitted, certificatePem);
+    } catch (thrown) {
+      return refusalOf(thrown);
+    }
   }
 
   /** The whole order of checks on the newest state, and then the row. */
-  #enter(
+  #entered(
     tx: Transaction,
-    claims: EvidenceClaims,
+    { policy, codeDigest }: Admitted,
     certificatePem: string | undefined,
   ): AppResponse {
     const refusal = this.#unable(tx) ?? this.#known(tx) ?? this.#badRequest(tx);
     if (refusal !== undefined) return refusal;
-    const verdict = judgeJoin(claims, this.#publicKeyDer, tx);
-    if (!verdict.admitted) return invalidQuote(verdict);
-    try {
-      return this.#write(tx, this.#joiningNode(verdict.codeDigest), certificatePem);
-    } catch (thrown) {
-      return refusalOf(thrown);
+    if (!samePolicy(policy, joinPolicy(tx, this.#publicKeyDer))) {
+      const message = 'The join policy has changed: ask again.';
+      return errorAnswer(503, 'NodeCannotHandleRequest', message);
     }
+    return this.#write(tx, this.#joiningNode(codeDigest), certificatePem);
   }
 
   #write(tx: Transaction, node: JoiningNode, certificatePem: string | undefined): AppResponse {
@@ -262,6 +274,12 @@ class Application {
   }
 }
 
+/** What was found good, and by which policy. */
+interface Admitted {
+  readonly policy: EvidencePolicy;
+  readonly codeDigest: string;
+}
+
 const NO_SECRET = new Uint8Array(LEDGER_SECRET_BYTES);
 
 /** Runs checks that may throw what has an HTTP status of its own. */
@@ -279,8 +297,8 @@ function refusalOf(thrown: unknown): AppResponse {
   return renderCcfError(error);
 }
 
-function invalidQuote(verdict: JoinVerdict): AppResponse {
-  return errorAnswer(401, 'InvalidQuote', verdict.admitted ? '' : verdict.message);
+function invalidQuote({ message }: RefusedJoin): AppResponse {
+  return errorAnswer(401, 'InvalidQuote', message);
 }
 
 function addressTaken({ network }: JoiningNode, nodeId: string): AppResponse {

@@ -2,7 +2,7 @@
  * Reads the body of `POST /node/join`: everything in it that goes into the ledger is looked at, and
  * what nobody knows is left out. A refusal names the place as CCF does, like a JSON pointer.
  */
-import type { Evidence } from '../attestation/evidence.ts';
+import { EVIDENCE_FORMATS, type Evidence } from '../attestation/evidence.ts';
 import { bytesOfBase64, bytesOfHex, textOf } from '../base/bytes.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
 import { NODE_INTERFACES_MAX } from '../base/limits.ts';
@@ -91,7 +91,7 @@ function addressAt(value: unknown, at: string): string {
   throw invalid(at, `${shown(value)} is not host:port`);
 }
 
-const FORMATS = ['Insecure_Virtual', 'AMD_SEV_SNP_v1'] as const;
+const FORMATS = Object.values(EVIDENCE_FORMATS);
 
 function evidenceAt(value: unknown, at: string): Evidence {
   const object = objectAt(value, at);

@@ -1,6 +1,7 @@
 /**
  * `/node/network/nodes…`, and the nodes' evidence (`quotes`, `attestations`), all from the nodes
- * table (http-api.md §10). That of a virtual node proves nothing and says so (design decision 7).
+ * table (http-api.md §10); a node's own is what it showed at its last start, fresher than its row.
+ * That of a virtual node proves nothing and says so (design decision 7).
  */
 import { type AppRequest, type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import { bytesOfBase64, hexOf, textOf, utf8 } from '../base/bytes.ts';
@@ -161,16 +162,21 @@ function nodeInfo(row: NodeRow, primaryId: string | undefined): unknown {
 
 function evidenceEndpoints(backend: Backend): readonly Endpoint[] {
   const self: Handler = (_request, view) => {
-    const row = nodeRow(view, backend.node().nodeId);
+    const { nodeId, evidence: own } = backend.node();
+    if (own !== undefined) {
+      const info = { quote_info: own.evidence, code_digest: own.codeDigest };
+      return jsonAnswer(evidenceOf(nodeId, info));
+    }
+    const row = nodeRow(view, nodeId);
     if (row === undefined) {
       return errorAnswer(404, 'ResourceNotFound', 'Could not find node quote');
     }
-    return jsonAnswer(evidenceOf(row));
+    return jsonAnswer(evidenceOf(nodeId, row.info));
   };
   const all = (name: string): Handler => {
     return (_request, view) => {
       const rows = nodeRows(view).filter(({ info }) => info.status === 'Trusted');
-      return jsonAnswer({ [name]: rows.map(evidenceOf) });
+      return jsonAnswer({ [name]: rows.map(({ nodeId, info }) => evidenceOf(nodeId, info)) });
     };
   };
   return [
@@ -181,7 +187,7 @@ function evidenceEndpoints(backend: Backend): readonly Endpoint[] {
   ];
 }
 
-function evidenceOf({ nodeId, info }: NodeRow): unknown {
+function evidenceOf(nodeId: string, info: NodeRow['info']): unknown {
   const quote = isObject(info.quote_info) ? info.quote_info : {};
   const measurement = measurementOf(info, quote.quote);
   return {
@@ -193,6 +199,7 @@ function evidenceOf({ nodeId, info }: NodeRow): unknown {
     ...(quote.uvm_endorsements === undefined
       ? {}
       : { uvm_endorsements: quote.uvm_endorsements }),
+    ...(quote.endorsed_tcb === undefined ? {} : { endorsed_tcb: quote.endorsed_tcb }),
     ...(quote.format === 'Insecure_Virtual' ? { insecure: INSECURE } : {}),
   };
 }

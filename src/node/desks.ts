@@ -4,12 +4,12 @@
  */
 import { seqnoOf } from '../base/ids.ts';
 import { endorseRequest } from '../crypto/endorsement.ts';
-import type { Verifier } from '../crypto/verifier.ts';
-import { readEvidence } from '../governance/join-policy.ts';
+import { nodeVerifier } from '../crypto/verifier-node.ts';
 import type { JoinDesk } from '../http/join-desk.ts';
 import type { ActionDesk } from '../http/operator-action-endpoint.ts';
 import type { SignatureOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import { type EvidenceDependencies, nodeJudge } from './own-evidence.ts';
 
 export interface Desks {
   readonly join: JoinDesk;
@@ -19,7 +19,7 @@ export interface Desks {
 export function desksOf(
   { identity, state, serviceCertificatePem }: OpenedLedger,
   { issuer, subject }: SignatureOptions,
-  verifier: Verifier,
+  dependencies: EvidenceDependencies,
 ): Desks {
   const service = { key: identity.serviceKey, certificatePem: serviceCertificatePem };
   const endorse: JoinDesk['endorse'] = (requestPem, validity) =>
@@ -32,9 +32,9 @@ export function desksOf(
       serviceKey: () => identity.serviceKey.pkcs8(),
       wrapTo: identity.keys.wrapTo,
       coseSignatures: { issuer, subject },
-      readEvidence,
+      judge: nodeJudge(dependencies),
       endorse,
     },
-    actions: { verifier, endorse },
+    actions: { verifier: dependencies.verifier ?? nodeVerifier, endorse },
   };
 }

@@ -2,7 +2,6 @@
  * The certificates a node needs, made at its first start and renewed at later ones.
  */
 
-import { VIRTUAL_HOST_DATA, virtualEvidence } from '../attestation/virtual.ts';
 import { certificateExpiryMs, publicKeyPemOf } from '../crypto/certificates.ts';
 import {
   identityEndorsement,
@@ -11,6 +10,7 @@ import {
 } from '../crypto/cose.ts';
 import type { NodeDescription } from '../governance/opening.ts';
 import type { Identity } from './identity.ts';
+import type { ShownEvidence } from './own-evidence.ts';
 
 export const SERVICE_SUBJECT = 'CN=Concordat Service';
 const NODE_SUBJECT = 'CN=Concordat Node';
@@ -107,6 +107,7 @@ export async function describeNode(
   identity: OwnKeys,
   certificatePem: string,
   addresses: NodeAddresses,
+  { evidence, codeDigest }: ShownEvidence,
 ): Promise<NodeDescription> {
   const address = `${addresses.host}:${addresses.port}`;
   return {
@@ -119,8 +120,8 @@ export async function describeNode(
       hostsOf(addresses),
     ),
     certificatePem,
-    evidence: virtualEvidence(identity.nodeKey.publicKeyDer, VIRTUAL_HOST_DATA),
-    hostData: VIRTUAL_HOST_DATA,
+    evidence,
+    codeDigest,
     nodeAddress: nodeAddressOf(addresses),
     serviceAddress: address,
   };

@@ -7,6 +7,7 @@ import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
 import type { KeySource } from '../crypto/key-source.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
+import type { EvidenceDependencies } from './own-evidence.ts';
 import type { PeerNetworkOptions } from './peers/peer-network.ts';
 import type { PeerTransport, PeerTransportDependencies } from './peers/peer-transport.ts';
 import type { SignatureKind } from './root-signing.ts';
@@ -81,7 +82,7 @@ export const NODE_DEFAULTS = {
   frontDoor: {},
 } as const;
 
-export interface NodeDependencies {
+export interface NodeDependencies extends EvidenceDependencies {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly timers: Timers;

@@ -35,6 +35,7 @@ import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { Quantiles } from './node-status.ts';
 import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import { platformOf, type ShownEvidence } from './own-evidence.ts';
 import type { PeerMessage } from './peers/messages.ts';
 import type { Peer } from './peers/peer-network.ts';
 import { Peers } from './peers.ts';
@@ -53,6 +54,8 @@ export interface NodeParts {
   readonly ledger: OpenedLedger;
   readonly sealed: SealedFolder;
   readonly index: LocalIndex;
+  /** What this start showed of itself. */
+  readonly shown: ShownEvidence;
   readonly snapshots: { readonly folder: SnapshotFolder; readonly grownBytes: number };
   /** Writes the service's first transaction; absent unless the service is new. */
   readonly create?: (transaction: Transaction) => void;
@@ -108,6 +111,7 @@ export class RunningNode implements Backend {
     const writing = new Writing(options, dependencies, {
       ledger,
       sealed: parts.sealed,
+      shown: parts.shown,
       ...(parts.create === undefined ? {} : { create: parts.create }),
       endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
       onRound: (ms) => this.#commitTimes.note(ms),
@@ -242,7 +246,7 @@ export class RunningNode implements Backend {
       clock: this.#deps.clock,
       timers: this.#deps.timers,
       tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
-      ...desksOf(this.#ledger, this.#options.signatures, this.#deps.verifier ?? nodeVerifier),
+      ...desksOf(this.#ledger, this.#options.signatures, this.#deps),
       onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
@@ -334,7 +338,8 @@ export class RunningNode implements Backend {
       ...(restart === undefined ? {} : { restart }),
       selfSignedCertificatePem: ledger.selfSignedCertificatePem,
       version: this.#options.version,
-      platform: 'virtual',
+      platform: platformOf(this.#deps),
+      evidence: this.#parts.shown,
     };
   }
 

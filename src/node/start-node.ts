@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Disk, LocalIndex } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { nodeInfo } from '../governance/nodes.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
 import type { Transaction } from '../kv/tables.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
@@ -16,6 +17,13 @@ import { describeNode, SERVICE_CERTIFICATE_DAYS } from './node-certificates.ts';
 import { foldersOf, makeFolders, type NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import {
+  evidenceAtRestart,
+  type OwnEvidence,
+  ownEvidence,
+  platformOf,
+  type ShownEvidence,
+} from './own-evidence.ts';
 import type { Peer } from './peers/peer-network.ts';
 import { reopenLedger } from './restart.ts';
 import { RunningNode } from './running-node.ts';
@@ -56,18 +64,23 @@ export async function startNode(
       folders.sealed,
       random,
     );
-    log.warn(
-      `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies ` +
-        'beside them, and nothing is attested',
-    );
+    if (platformOf(dependencies) === 'virtual') {
+      log.warn(
+        `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies ` +
+          'beside them, and nothing is attested',
+      );
+    }
     const sealed = new SealedFolder(disk, folders.sealed, sealer);
     const old = await reopened(options, dependencies, folders, sealed, index);
     if (old === undefined) await clearUnsigned(dependencies, folders, sealed);
     const ledger = old ?? (await founded(options, dependencies, folders, sealed, creation));
     const snapshots = await openSnapshots(disk, folders, ledger.chunks);
-    const create = old === undefined ? await creationOf(ledger, options, creation) : undefined;
+    const { shown, create } =
+      old === undefined && creation !== undefined
+        ? await creationOf(ledger, options, dependencies, creation)
+        : { shown: await restartedEvidence(ledger, dependencies) };
     const node = new RunningNode(options, dependencies, {
-      ...{ ledger, sealed, index, snapshots },
+      ...{ ledger, sealed, index, snapshots, shown },
       peers: peers.length > 0 ? peers : await firstPeers(sealed),
       ...(create === undefined ? {} : { create }),
     });
@@ -115,21 +128,33 @@ async function founded(
   );
 }
 
-/** What writes the service's first transaction. */
+interface Founding {
+  readonly shown: OwnEvidence;
+  /** Writes the service's first transaction. */
+  readonly create: (transaction: Transaction) => void;
+}
+
 async function creationOf(
   ledger: OpenedLedger,
   options: NodeOptions,
-  creation: NewService | undefined,
-): Promise<((transaction: Transaction) => void) | undefined> {
-  if (creation === undefined) return undefined;
-  const node = await describeNode(ledger.identity, ledger.nodeCertificatePem, options);
-  return (transaction) =>
-    writeCreation(transaction, {
-      ...creation,
-      serviceCertificatePem: ledger.serviceCertificatePem,
-      certificateDaysMax: SERVICE_CERTIFICATE_DAYS,
-      node,
-    });
+  dependencies: NodeDependencies,
+  creation: NewService,
+): Promise<Founding> {
+  const { identity, nodeCertificatePem, serviceCertificatePem } = ledger;
+  const founder = await ownEvidence(identity.nodeKey.publicKeyDer, dependencies);
+  const node = await describeNode(identity, nodeCertificatePem, options, founder);
+  const certificateDaysMax = SERVICE_CERTIFICATE_DAYS;
+  const whole = { ...creation, serviceCertificatePem, certificateDaysMax, node, founder };
+  return { shown: founder, create: (transaction) => writeCreation(transaction, whole) };
+}
+
+async function restartedEvidence(
+  { identity, state }: OpenedLedger,
+  dependencies: NodeDependencies,
+): Promise<ShownEvidence> {
+  const { publicKeyDer, fingerprint } = identity.nodeKey;
+  const row = nodeInfo(state.store.current, fingerprint);
+  return await evidenceAtRestart(publicKeyDer, row, dependencies);
 }
 
 async function openSnapshots(

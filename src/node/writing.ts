@@ -14,6 +14,7 @@ import { LEDGER_SECRET_BYTES } from '../ledger/secret.ts';
 import { describeNode } from './node-certificates.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
+import type { ShownEvidence } from './own-evidence.ts';
 import type { ReplicaDuties, WritePipelineLinks } from './replica.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 import { writeUnprovenRestart } from './unproven-restart.ts';
@@ -22,6 +23,8 @@ import { WritePipeline } from './write-pipeline.ts';
 export interface WritingParts {
   readonly ledger: OpenedLedger;
   readonly sealed: SealedFolder;
+  /** What this start showed of itself. */
+  readonly shown: ShownEvidence;
   /** Writes the service's first transaction; absent unless the service is new. */
   readonly create?: (transaction: Transaction) => void;
   readonly endsChunkAt: (signature: Seqno) => boolean;
@@ -86,14 +89,14 @@ export class Writing
   }
 
   async #underFreshSecret(view: View): Promise<readonly MapWrites[] | undefined> {
-    const { ledger, sealed, leadsIn } = this.#parts;
+    const { ledger, sealed, leadsIn, shown } = this.#parts;
     const { state, identity, pool, nodeCertificatePem } = ledger;
     const { random } = this.#deps;
     const continues = state.txIdAt(state.newest);
     const txId = { view, seqno: seqnoAfter(state.newest) };
     const previous = state.secrets.latest;
     const secret = { from: txId.seqno, view, bytes: random.bytes(LEDGER_SECRET_BYTES) };
-    const node = await describeNode(identity, nodeCertificatePem, this.#options);
+    const node = await describeNode(identity, nodeCertificatePem, this.#options, shown);
     await sealed.putLedgerSecret(secret);
     if (!leadsIn(view)) return undefined;
     pool.add(secret);

@@ -8,7 +8,7 @@ import { seqnoOf } from '../../src/base/ids.ts';
 import { certificatePublicKeyDer } from '../../src/crypto/certificates.ts';
 import { readCertificateRequest, validityOfCertificate } from '../../src/crypto/endorsement.ts';
 import { sha256Hex } from '../../src/crypto/hash.ts';
-import { verifyJoinEvidence } from '../../src/governance/join-policy.ts';
+import { joinPolicy, joinVerdict } from '../../src/governance/join-policy.ts';
 import { nodeInfo } from '../../src/governance/nodes.ts';
 import { transitionNodeToTrusted } from '../../src/governance/nodes-actions.ts';
 import { type JoiningNode, writeTrustedNode } from '../../src/governance/nodes-joining.ts';
@@ -17,6 +17,7 @@ import { Store } from '../../src/kv/store.ts';
 import { StoreTransaction } from '../../src/kv/transaction.ts';
 import { layoutOf } from '../../src/ledger/chunk.ts';
 import { parseEntry } from '../../src/ledger/entry.ts';
+import { nodeJudge } from '../../src/node/own-evidence.ts';
 import { testWithVectors, vectorsFolder } from '../support/judges.ts';
 
 interface Recorded {
@@ -99,8 +100,12 @@ testWithVectors(
       const { publicKeyDer, hosts } = readCertificateRequest(certificate_signing_request);
       expect(sha256Hex(publicKeyDer)).toBe(nodeId);
       expect(hosts).toEqual(['127.0.0.1']);
-      const verdict = await verifyJoinEvidence(quote_info, publicKeyDer, store.current);
-      expect(verdict).toEqual({ admitted: true, codeDigest: code_digest });
+      const policy = joinPolicy(store.current, publicKeyDer);
+      const judge = nodeJudge({ clock: { nowMs: () => 0 } });
+      expect(joinVerdict(await judge(quote_info, policy))).toEqual({
+        admitted: true,
+        codeDigest: code_digest,
+      });
     }
   },
 );

@@ -1,10 +1,7 @@
 // A service's tables in memory, with nodes and members as a test needs them.
 
-import {
-  VIRTUAL_HOST_DATA,
-  VIRTUAL_MEASUREMENT,
-  virtualEvidence,
-} from '../../src/attestation/virtual.ts';
+import { virtualEvidence } from '../../src/attestation/sources/virtual-evidence.ts';
+import { VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENT } from '../../src/attestation/virtual.ts';
 import { hexOf, textOf, utf8 } from '../../src/base/bytes.ts';
 import { seqnoOf } from '../../src/base/ids.ts';
 import {

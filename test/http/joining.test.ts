@@ -3,7 +3,6 @@
 // test/joining and test/governance.
 
 import { expect, test } from 'vitest';
-import { CodedError } from '../../src/base/errors.ts';
 import { seqnoOf } from '../../src/base/ids.ts';
 import { nodeVerifier } from '../../src/crypto/verifier-node.ts';
 import type { JoinDesk } from '../../src/http/join-desk.ts';
@@ -16,7 +15,7 @@ const desk: JoinDesk = {
   serviceKey: () => new Uint8Array(),
   wrapTo: (_publicKeyPem, secret) => secret,
   coseSignatures: { issuer: 'issuer', subject: 'subject' },
-  readEvidence: () => Promise.reject(new CodedError('BadEvidence', 'nothing is believed here')),
+  judge: async () => ({ accepted: false, atMs: 0, checks: [] }),
   endorse: () => Promise.reject(new Error('nobody is endorsed here')),
 };
 

@@ -2,6 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { beforeEach, expect, test } from 'vitest';
+import { VIRTUAL_MEASUREMENT } from '../../src/attestation/virtual.ts';
 import { base64Of, utf8 } from '../../src/base/bytes.ts';
 import { certificatePublicKeyDer } from '../../src/crypto/certificates.ts';
 import { removeNode, transitionNodeToTrusted } from '../../src/governance/nodes-actions.ts';
@@ -10,7 +11,13 @@ import {
   deleteRetiredNode,
   markRetiredCommitted,
 } from '../../src/governance/nodes-retirement.ts';
-import { NODE_CERTIFICATES, SERVICE_INFO, SINGLETON } from '../../src/governance/tables.ts';
+import {
+  NODE_CERTIFICATES,
+  SERVICE_INFO,
+  SINGLETON,
+  SNP_TCB_VERSIONS,
+  VIRTUAL_MEASUREMENTS,
+} from '../../src/governance/tables.ts';
 import type { JoinRequestBody } from '../../src/http/join-wire.ts';
 import { type Joiner, newJoiner } from '../governance/small-service.ts';
 import { bodyOf, type DeskRig, deskRig, errorOf, jsonOf, SECRETS } from './join-desk.ts';
@@ -260,6 +267,33 @@ test('what happens while the evidence is read is seen', async () => {
   const response = await post(bodyOf(late), late.certificatePem);
   expect(errorOf(response).message).toBe('Primary unknown');
   expect(service.node(late.node.nodeId)).toBeUndefined();
+});
+
+test('a verdict holds for the policy that it was drawn by, and for no other', async () => {
+  const { service, post, turns } = rig;
+  turns.meanwhile = () => {
+    turns.meanwhile = () => undefined;
+    const measurement = utf8(VIRTUAL_MEASUREMENT);
+    service.run((tx) => tx.table(VIRTUAL_MEASUREMENTS).remove(measurement));
+  };
+  const { newest } = service.store;
+  const changed = await post(bodyOf(joiner), joiner.certificatePem);
+  expect([changed.status, errorOf(changed).message]).toEqual([
+    503,
+    'The join policy has changed: ask again.',
+  ]);
+  const again = await post(bodyOf(joiner), joiner.certificatePem);
+  expect([again.status, errorOf(again).code]).toEqual([401, 'InvalidQuote']);
+  expect(errorOf(again).message).toContain('known enclave measurement');
+  expect(service.store.newest).toBe(newest + 1);
+});
+
+test('a policy that cannot be read admits nobody', async () => {
+  const { service, post } = rig;
+  service.run((tx) => tx.table(SNP_TCB_VERSIONS).put(utf8('00a00f11'), utf8('[]')));
+  const response = await post(bodyOf(joiner), joiner.certificatePem);
+  expect(response.status).toBe(500);
+  expect(errorOf(response).message).toContain('nodes.snp.tcb_versions');
 });
 
 test('an identity that was removed for good is not taken in again', async () => {

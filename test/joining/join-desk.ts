@@ -7,19 +7,21 @@ import { certificateIdOf } from '../../src/crypto/certificates.ts';
 import { endorseRequest } from '../../src/crypto/endorsement.ts';
 import { sha256Text } from '../../src/crypto/hash.ts';
 import { systemKeys } from '../../src/crypto/key-source.ts';
-import { readEvidence } from '../../src/governance/join-policy.ts';
 import { writeTrustedNode } from '../../src/governance/nodes-joining.ts';
 import type { NodeFacts } from '../../src/http/backend.ts';
 import type { JoinDesk } from '../../src/http/join-desk.ts';
 import { type JoinBackend, joinEndpoint } from '../../src/http/join-endpoint.ts';
 import type { JoinAnswerBody, JoinRequestBody } from '../../src/http/join-wire.ts';
 import type { Transaction } from '../../src/kv/tables.ts';
-import { type Joiner, newJoiner, SmallService } from '../governance/small-service.ts';
+import { nodeJudge } from '../../src/node/own-evidence.ts';
+import { type Joiner, NOW_MS, newJoiner, SmallService } from '../governance/small-service.ts';
 
 export const SECRETS = [
   { from: seqnoOf(1), view: viewOf(2), bytes: sha256Text('the first secret') },
   { from: seqnoOf(40), view: viewOf(5), bytes: sha256Text('the second secret') },
 ];
+
+const judge = nodeJudge({ clock: { nowMs: () => NOW_MS } });
 
 /** What a test may turn on the node that is asked. */
 export interface Turns {
@@ -27,7 +29,7 @@ export interface Turns {
   isPrimary: boolean;
   primaryId: string | undefined;
   startupSeqno: number;
-  /** Called while evidence is read, before the transaction. */
+  /** Called while evidence is judged, before the transaction. */
   meanwhile: () => void;
 }
 
@@ -64,10 +66,10 @@ export async function deskRig(status = 'Open'): Promise<DeskRig> {
     serviceKey: () => service.serviceKey.pkcs8(),
     wrapTo: systemKeys.wrapTo,
     coseSignatures: { issuer: 'us', subject: 'ledger' },
-    readEvidence: async (evidence) => {
-      const claims = await readEvidence(evidence);
+    judge: async (evidence, policy) => {
+      const verdict = await judge(evidence, policy);
       turns.meanwhile();
-      return claims;
+      return verdict;
     },
     endorse: (requestPem, validity) => endorseRequest(systemKeys, requestPem, validity, issuer),
   };

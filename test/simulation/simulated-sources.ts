@@ -2,7 +2,6 @@
 // that is asked, and files are those that the node offers.
 
 import type { AppRequest } from '../../src/apps/interface.ts';
-import { readVirtualEvidence } from '../../src/attestation/virtual.ts';
 import { bufferOf, textOf, utf8 } from '../../src/base/bytes.ts';
 import { isCoded } from '../../src/base/errors.ts';
 import { seqnoOf } from '../../src/base/ids.ts';
@@ -19,6 +18,7 @@ import {
   type OfferedDownload,
   unreachable,
 } from '../../src/node/joining/join-source.ts';
+import { nodeJudge } from '../../src/node/own-evidence.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
@@ -44,7 +44,7 @@ export function deskOf(node: RunningNode, keys: KeySource): JoinDesk {
     serviceKey: () => key.pkcs8(),
     wrapTo: keys.wrapTo,
     coseSignatures: { issuer: 'concordat', subject: 'ledger.signature' },
-    readEvidence: async (evidence) => readVirtualEvidence(evidence),
+    judge: nodeJudge({ clock: { nowMs: () => 0 } }),
     endorse: (requestPem, validity) => endorseRequest(keys, requestPem, validity, service),
   };
 }

@@ -14,6 +14,7 @@ import { OPENED_MARK } from '../../src/node/new-service.ts';
 import { describeNode, makeNodeCertificate } from '../../src/node/node-certificates.ts';
 import { foldersOf, makeFolders } from '../../src/node/node-folders.ts';
 import type { NodeDependencies, NodeOptions } from '../../src/node/node-options.ts';
+import { ownEvidence } from '../../src/node/own-evidence.ts';
 import type { PeerMessage } from '../../src/node/peers/messages.ts';
 import type { Peer } from '../../src/node/peers/peer-network.ts';
 import {
@@ -233,11 +234,12 @@ export async function prepared(
     whole,
     Date.now(),
   );
+  const shown = await ownEvidence(identity.nodeKey.publicKeyDer, { clock: world.time });
   const peers = [...nodesIn(primary.node.current())].map(([nodeId, { address }]) => ({
     nodeId,
     address,
   }));
-  const description = await describeNode(identity, certificate, whole);
+  const description = await describeNode(identity, certificate, whole, shown);
   return { member: new Member(world, whole, peers), description };
 }
 

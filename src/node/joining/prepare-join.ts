@@ -9,7 +9,6 @@
  * one that still had hours of ledger to fetch would hold its service up. Each step can be
  * interrupted; the next attempt goes on with what is there, as the same node.
  */
-import type { Evidence } from '../../attestation/evidence.ts';
 import { utf8 } from '../../base/bytes.ts';
 import type { Clock, Disk, Random, Sealer, Timers } from '../../base/environment.ts';
 import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
@@ -28,6 +27,7 @@ import {
 } from '../node-certificates.ts';
 import { foldersOf, makeFolders, type NodeFolders } from '../node-folders.ts';
 import type { NodeLog } from '../node-options.ts';
+import { type EvidenceDependencies, ownEvidence } from '../own-evidence.ts';
 import type { Peer } from '../peers/peer-network.ts';
 import { SealedFolder } from '../sealed-folder.ts';
 import { virtualSealer } from '../virtual-sealer.ts';
@@ -57,7 +57,7 @@ export interface JoinOptions {
   readonly nodeData?: unknown;
 }
 
-export interface JoinDependencies {
+export interface JoinDependencies extends EvidenceDependencies {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly timers: Timers;
@@ -65,11 +65,8 @@ export interface JoinDependencies {
   readonly log: NodeLog;
   readonly openSealer?: (disk: Disk, folder: string, random: Random) => Promise<Sealer>;
   readonly keys?: KeySource;
-  readonly verifier?: Verifier;
   /** Real connections unless a test has its own. */
   readonly openSources?: OpenSources;
-  /** Evidence for a public key (SPKI, DER); that of the virtual platform unless given. */
-  readonly evidenceFor?: (publicKeyDer: Uint8Array) => Promise<Evidence>;
   /** Ends joining early; it can be gone on with. */
   readonly signal?: AbortSignal;
 }
@@ -214,17 +211,17 @@ class Joiner {
     sources: JoinSources,
     ledger: LedgerFetch,
   ): Promise<Admission> {
-    const { timers, log, signal, evidenceFor } = this.#deps;
+    const { timers, log, signal } = this.#deps;
     const { addresses, nodeData, retryMs, targets, serviceCertificatePem } = this.#options;
-    const node = await describeNode(keys, certificatePem, addresses);
-    const evidence = (await evidenceFor?.(keys.nodeKey.publicKeyDer)) ?? node.evidence;
+    const own = await ownEvidence(keys.nodeKey.publicKeyDer, this.#deps);
+    const node = await describeNode(keys, certificatePem, addresses, own);
     const nodeId = node.nodeId as NodeId;
     const keySource = this.#keySource;
     const trust = { nodeId, serviceCertificatePem, keys: keySource, verifier: this.#verifier };
     const body = (): Uint8Array => {
       const request: JoinRequestBody = {
         node_info_network: networkOf(node),
-        quote_info: evidence,
+        quote_info: node.evidence,
         public_encryption_key: node.encryptionPublicKeyPem,
         startup_seqno: ledger.last?.seqno ?? seqnoOf(0),
         certificate_signing_request: node.certificateRequestPem,
