@@ -2,6 +2,8 @@
  * What somebody demands of a token of Microsoft Azure Attestation. Signature, issuer, times,
  * debugging and migration need no word here and cannot be turned off.
  */
+import { toBase64Url, toUtf8 } from '../base/portable-bytes.ts';
+import type { Verifier } from '../crypto/verifier.ts';
 import type { SnpPolicy } from './policy.ts';
 
 interface MaaDemands {
@@ -37,3 +39,9 @@ interface MaaVmPolicy extends MaaDemands {
 }
 
 export type MaaPolicy = MaaContainerPolicy | MaaVmPolicy;
+
+/** What tokens call a service's own policy (`x-ms-policy-hash`), for policies without signature. */
+export async function maaPolicyHash(policyText: string, verifier: Verifier): Promise<string> {
+  const encoded = toUtf8(toBase64Url(toUtf8(policyText)));
+  return toBase64Url(await verifier.hash('SHA-256', encoded));
+}
