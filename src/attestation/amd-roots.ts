@@ -1,6 +1,6 @@
 /**
- * The roots of AMD that are trusted by default, pinned by the SHA-256 of their DER: a root that came
- * with evidence is believed only if it is one of these (attestation-snp.md §3).
+ * The roots of AMD that are trusted by default, pinned by the SHA-256 of their DER: a root that
+ * came with evidence is believed only if it is one of these (attestation-snp.md §3).
  */
 import { fromBase64 } from '../base/portable-bytes.ts';
 import { certificatePem } from '../crypto/pem-certificates.ts';

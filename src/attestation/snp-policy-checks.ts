@@ -1,6 +1,6 @@
 /**
- * Judges a report by what a policy accepts (attestation-snp.md §4, §5): a list that is absent is not
- * judged, and the verdict says so; a list that is empty accepts nothing.
+ * Judges a report by what a policy accepts (attestation-snp.md §4, §5): a list that is absent is
+ * not judged, and the verdict says so; a list that is empty accepts nothing.
  */
 import { CodedError } from '../base/errors.ts';
 import { sameBytes, toHex } from '../base/portable-bytes.ts';

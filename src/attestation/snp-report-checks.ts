@@ -1,7 +1,7 @@
 /**
  * Judges a report by the certificate of the key that signed it (attestation-snp.md §4): signature,
- * kind of key, product, TCB and chip. For a fake to pass, its maker must hold a key that AMD endorsed
- * for exactly this chip and firmware.
+ * kind of key, product, TCB and chip. For a fake to pass, its maker must hold a key that AMD
+ * endorsed for exactly this chip and firmware.
  */
 import { isCoded } from '../base/errors.ts';
 import { sameBytes, toHex } from '../base/portable-bytes.ts';
@@ -169,7 +169,7 @@ function judgeTcb(
   );
 }
 
-/** Of a chip's key only: a cloud's key is the same on all its chips, and reports may hide the id. */
+/** Of a chip's key only: a cloud's key is of all its chips, and its reports may hide the id. */
 function judgeChipId(
   list: CheckList,
   { chipId }: SnpReport,

@@ -1,7 +1,9 @@
 /**
  * Judges SEV-SNP evidence in the order of attestation-snp.md §4. Every check is listed, also those
- * that could not be made because one before them failed; nothing that evidence holds makes it throw.
+ * that could not be made because one before them failed; nothing that evidence holds makes it
+ * throw.
  */
+import { invariant } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
 import { fromBase64 } from '../base/portable-bytes.ts';
 import type { Verifier } from '../crypto/verifier.ts';
@@ -18,7 +20,7 @@ import { judgePolicy, POLICY_CHECKS, type UvmFound } from './snp-policy-checks.t
 import { parseReport, type SnpReport } from './snp-report.ts';
 import { judgeReportByLeaf, LEAF_CHECKS, type ReportOrigin } from './snp-report-checks.ts';
 import { judgeUvmOrigin, readUvmEndorsement, UVM_CHECKS } from './uvm-endorsements.ts';
-import type { Verdict } from './verdict.ts';
+import type { Check, Verdict } from './verdict.ts';
 
 /**
  * What every policy shares and no more: reports of every version, key and level pass that prove
@@ -104,7 +106,29 @@ export async function judgeReport(
   const product = report.processor?.product ?? origin?.names?.product;
   judgePlatform(list, report, product, policy, parts.endorsedTcb);
   judgePolicy(list, report, policy, uvm);
+  invariant(refusedOrProven(list.checks), 'nothing was refused, and a check was left out');
   return { checks: list.checks, claims: snpClaims(report, product, leaf, uvm) };
+}
+
+/** What evidence that is not refused has passed, whatever the policy. */
+const ALWAYS: readonly string[] = [
+  'report form',
+  'endorsements',
+  ...CHAIN_CHECKS,
+  ...LEAF_CHECKS.filter((name) => name !== 'chip id'),
+  'chip key',
+  'guest report',
+  'debug',
+  'migration',
+  'report version',
+  'accepted key',
+  'privilege level',
+];
+
+function refusedOrProven(checks: readonly Check[]): boolean {
+  if (checks.some(({ outcome }) => outcome === 'failed')) return true;
+  const passed = checks.filter(({ outcome }) => outcome === 'passed').map(({ name }) => name);
+  return ALWAYS.every((name) => passed.includes(name));
 }
 
 /** Judges the chain, which needs the report for its product only. */
