@@ -92,6 +92,8 @@ function registerNodeMetrics(registry: Registry, node: RunningNode): void {
   gauge('commit_rounds', 'Rounds committed since the start', (each) => each.rounds);
   gauge('transactions', 'Transactions committed since the start', (each) => each.transactions);
   gauge('ledger_chunks', 'Closed chunks of the ledger', (each) => each.chunks);
-  gauge('insecure_virtual', '1 when the platform is virtual: INSECURE', () => 1);
+  gauge('insecure_virtual', '1 when the platform is virtual: INSECURE', () =>
+    node.node().platform === 'virtual' ? 1 : 0,
+  );
   gauge('resident_bytes', 'Resident memory of the process', () => process.memoryUsage.rss());
 }

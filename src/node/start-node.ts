@@ -3,7 +3,7 @@
  * which is also how a joiner begins with what it was given (`joining/`).
  */
 import { join } from 'node:path';
-import type { Disk, LocalIndex } from '../base/environment.ts';
+import type { Disk, LocalIndex, Sealer } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { nodeInfo } from '../governance/nodes.ts';
@@ -64,12 +64,7 @@ export async function startNode(
       folders.sealed,
       random,
     );
-    if (platformOf(dependencies) === 'virtual') {
-      log.warn(
-        `INSECURE: virtual mode. The keys in ${folders.sealed} are sealed with a key that lies ` +
-          'beside them, and nothing is attested',
-      );
-    }
+    for (const warning of insecurities(sealer, folders, dependencies)) log.warn(warning);
     const sealed = new SealedFolder(disk, folders.sealed, sealer);
     const old = await reopened(options, dependencies, folders, sealed, index);
     if (old === undefined) await clearUnsigned(dependencies, folders, sealed);
@@ -90,6 +85,21 @@ export async function startNode(
     await index.close();
     throw error;
   }
+}
+
+/** What an operator must not overlook: without either there is no protection worth the name. */
+function insecurities(
+  sealer: Sealer,
+  folders: NodeFolders,
+  dependencies: NodeDependencies,
+): readonly string[] {
+  const isVirtual = platformOf(dependencies) === 'virtual';
+  const attested = isVirtual ? ', and nothing is attested' : '';
+  const mode = isVirtual ? 'INSECURE: virtual mode' : 'INSECURE';
+  if (sealer.kind !== 'virtual') return isVirtual ? [`${mode}: nothing is attested`] : [];
+  return [
+    `${mode}. The keys in ${folders.sealed} are sealed with a key that lies beside them${attested}`,
+  ];
 }
 
 async function reopened(

@@ -29,9 +29,6 @@ const POLICY_FILE = 'security-policy-base64';
 const REFERENCE_FILE = 'reference-info-base64';
 const HOST_CERTIFICATE_FILE = 'host-amd-cert-base64';
 
-export const SIDECAR_URL = 'http://localhost:8080';
-export const REPORT_PROGRAM = '/bin/get-snp-report';
-
 /** Resolves to a report of 1184 bytes about a field of 64, or about the hash of its preimage. */
 export type ReportMaker = (
   field: Uint8Array,

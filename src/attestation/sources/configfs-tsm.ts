@@ -17,7 +17,6 @@ import { REPORT_BYTES, reportDataOf } from './report-lookup.ts';
 import { type EvidenceSource, type Pause, reportDataField, unavailable } from './source.ts';
 import { TSM_PAUSE_MS, TSM_TRIES_MAX } from './source-limits.ts';
 
-export const TSM_FOLDER = '/sys/kernel/config/tsm/report';
 const NAME = 'configfs-tsm';
 
 /** The kernel's folder of requests; errors carry the system's code. */

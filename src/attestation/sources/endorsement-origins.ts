@@ -17,10 +17,6 @@ export interface OriginDependencies {
   readonly pause: Pause;
 }
 
-export const AMD_URL = 'https://kdsintf.amd.com';
-export const AZURE_CACHE_URL = 'https://global.acccache.azure.net';
-export const THIM_URL = 'http://169.254.169.254/metadata/THIM/amd/certification';
-
 /** What the host put beside the report: often nothing, sometimes the leaf only. */
 export function tableOrigin(table: Uint8Array): EndorsementOrigin {
   return {

@@ -1,21 +1,12 @@
 /** Evidence of the `virtual` platform: INSECURE, a statement without proof, for development. */
-import { base64Of, utf8 } from '../../base/bytes.ts';
-import { EVIDENCE_FORMATS } from '../evidence.ts';
-import { VIRTUAL_HOST_DATA, VIRTUAL_MEASUREMENT } from '../virtual.ts';
+import { VIRTUAL_HOST_DATA } from '../virtual.ts';
 import type { EvidenceSource } from './source.ts';
+import { virtualStatement } from './virtual-evidence.ts';
 
-export function virtualSource(hostData: string = VIRTUAL_HOST_DATA): EvidenceSource {
+export function virtualSource(): EvidenceSource {
   return {
     platform: 'virtual',
     name: 'virtual (INSECURE)',
-    evidenceFor: async (reportData) => {
-      const statement = {
-        host_data: hostData,
-        measurement: VIRTUAL_MEASUREMENT,
-        report_data: base64Of(reportData),
-      };
-      const quote = base64Of(utf8(JSON.stringify(statement)));
-      return { format: EVIDENCE_FORMATS.virtual, quote, endorsements: '' };
-    },
+    evidenceFor: async (reportData) => virtualStatement(reportData, VIRTUAL_HOST_DATA),
   };
 }

@@ -3,6 +3,7 @@
  * ready.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { openEvidenceSource } from '../../attestation/sources/open-source.ts';
 import { isCoded } from '../../base/errors.ts';
 import { textOfAddress } from '../../config/kinds.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
@@ -18,6 +19,7 @@ import type { RunningNode } from '../../node/running-node.ts';
 import { type NewService, startNode } from '../../node/start-node.ts';
 import { whenStopped } from '../command-io.ts';
 import { nodeOptionsOf } from './configured-options.ts';
+import { evidenceSettingsOf } from './evidence-settings.ts';
 import { openIndexInTime } from './index-in-time.ts';
 import type { NodeReadyLine } from './node-ready.ts';
 import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
@@ -34,22 +36,24 @@ export interface NodeProcessDependencies {
   readonly signal: AbortSignal;
   /** The ledger says that this node has left the service for good. */
   readonly onRetired: () => void;
+  /** Other hardware and other roots than the machine's own and AMD's: what tests have. */
+  readonly evidence?: Pick<NodeDependencies, 'evidenceSource' | 'amdRoots'>;
 }
 
 /** Starts a node; it listens when this resolves, unless `stopped`: it was stopped meanwhile. */
 export async function startNodeProcess(
   config: NodeConfig,
-  { log, onFatal, onRetired, signal }: NodeProcessDependencies,
+  { log, onFatal, onRetired, signal, evidence }: NodeProcessDependencies,
 ): Promise<NodeProcess | 'stopped'> {
+  const world = { clock: realClock, timers: realTimers, random: systemRandom, log };
+  const settings = evidenceSettingsOf(config, process.env);
   const dependencies: NodeDependencies = {
     disk: durableDisk,
-    clock: realClock,
-    timers: realTimers,
-    random: systemRandom,
-    log,
+    ...world,
     onFatal,
     onRetired,
     openIndex: openIndexInTime,
+    ...(evidence ?? { evidenceSource: openEvidenceSource(settings, world) }),
   };
   const started: { stop(): Promise<void> | void }[] = [];
   const stop = async (): Promise<void> => {
@@ -80,6 +84,7 @@ export async function startNodeProcess(
       ready: true,
       nodeId: node.nodeId,
       pid: process.pid,
+      platform: node.node().platform,
       isNew,
       url: `https://${textOfAddress({ host, port })}`,
       peer: textOfAddress(peers.published_address ?? peers.bind_address),

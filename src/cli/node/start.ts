@@ -156,5 +156,6 @@ function readyTable(ready: NodeReadyLine): string {
     ['service certificate', ready.service.certificate],
   ];
   const lines = rows.map(([label, value]) => `  ${label.padEnd(19)}  ${value}`);
-  return ['The node is ready. INSECURE: virtual mode.', ...lines].join('\n');
+  const mode = ready.platform === 'virtual' ? 'INSECURE: virtual mode.' : ready.platform;
+  return [`The node is ready. ${mode}`, ...lines].join('\n');
 }
