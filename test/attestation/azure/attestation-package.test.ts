@@ -53,7 +53,7 @@ test.each([
   ["an answer by a key in the answer's own header", header, true],
   ["an answer by an attacker's key under a known name", knownKid, false],
   ['an answer of another issuer', wrongIssuer, true],
-])("by default the package's validation of %s says %s", async (_, forge, accepts) => {
+])("by default the package takes its validation's word on %s", async (_, forge, accepts) => {
   expect(await packageAccepts(forge)).toBe(accepts);
 });
 
