@@ -70,7 +70,7 @@ test('told to validate everything, it still accepts what nobody signed', async (
 const SOURCE = resolve(import.meta.dirname, '../../../src');
 /** What reaches the package's validation, or the calls whose results depend on it. */
 const UNSOUND =
-  /getTokenProblems|AttestationToken(?!s)\b|attestSgxEnclave|attestOpenEnclave|attestTpm|validateToken: true/;
+  /getTokenProblems|AttestationToken\b|attest(?:Sgx|Open)Enclave|attestTpm|validateToken: true/;
 const ALLOWED = ['attestation/azure/maa-administration.ts'];
 
 function faultsOf(path: string, text: string): readonly string[] {

@@ -1,5 +1,6 @@
-// Keys released to attested code, from the report of a guest to the bytes of the key: through the
-// official client, over real HTTPS, against doubles that evaluate, wrap and sign as the services do.
+// Keys released to attested code, from a guest's report to the bytes of the key: through the
+// official client, over real HTTPS, against doubles that evaluate, wrap and sign as the services
+// do.
 
 import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -182,7 +183,7 @@ test('a policy is changed, unless it was made immutable', async () => {
   await expect(keyVault.setReleasePolicy('frozen', changed)).rejects.toThrow(/immutable/);
 });
 
-test('a token that the attestation service should not have given is not shown to the vault', async () => {
+test('a token that the service should not have given is not shown to the vault', async () => {
   const attacker = new MaaSigner();
   const forgeries: readonly (readonly [(claims: Json, signer: MaaSigner) => string, string])[] =
     [
@@ -391,7 +392,7 @@ test('a nonce that could be guessed is not sent', async () => {
   ).rejects.toMatchObject({ code: 'NonceTooShort' });
 });
 
-test('what was sealed under a released key unseals after a restart, and after a rotation', async () => {
+test('what a released key sealed unseals after a restart, and after a rotation', async () => {
   const oct = { kind: 'oct-HSM', bits: 256 } as const;
   await keyVault.create('sealing', oct, policy);
   const release = (version?: string) => releaseKey(options('sealing'), dependencies(), version);

@@ -69,7 +69,7 @@ const goodVm = vmClaims(vmRuntime);
 const without = (name: string): Json =>
   Object.fromEntries(Object.entries(good).filter(([claim]) => claim !== name));
 
-test('a good token of a container is accepted, and every demand of the policy was looked at', async () => {
+test('a good token of a container is accepted, every demand having been looked at', async () => {
   const verdict = await judgeMaaToken(signer.token(good), container, known, AT_MS);
   expect(verdict.checks.filter(({ outcome }) => outcome !== 'passed')).toEqual([]);
   expect(verdict).toMatchObject({ accepted: true, atMs: AT_MS });
