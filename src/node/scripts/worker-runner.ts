@@ -1,0 +1,155 @@
+/**
+ * Runs scripts in a worker thread, one after the other, so that the thread that executes never
+ * waits for one (design decision 4). A script that cannot be interrupted loses its thread; the next
+ * one gets a new thread.
+ */
+import { Worker } from 'node:worker_threads';
+import type { Timers } from '../../base/environment.ts';
+import { CodedError, messageOf } from '../../base/errors.ts';
+import type {
+  ScriptJob,
+  ScriptOutcome,
+  ScriptRunner,
+  ScriptTables,
+} from '../../governance/scripts.ts';
+import type { FromWorker, ToWorker } from './worker-messages.ts';
+
+/** Scripts that may wait for their turn; each belongs to a request that is held. */
+const WAITING_MAX = 64;
+/** Beyond its limit a script has this long to notice; then its thread ends. */
+const GRACE_MS = 1_000;
+/** A thread whose JavaScript stack is too small would fail before the script's own limit. */
+const RESOURCES = { stackSizeMb: 16, maxOldGenerationSizeMb: 256 } as const;
+
+interface Waiting {
+  readonly job: ScriptJob;
+  readonly tables: ScriptTables;
+  readonly resolve: (outcome: ScriptOutcome) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export function workerRunner(timers: Pick<Timers, 'after'>): ScriptRunner {
+  return new WorkerRunner(timers);
+}
+
+class WorkerRunner implements ScriptRunner {
+  readonly #timers: Pick<Timers, 'after'>;
+  readonly #signal = new Int32Array(new SharedArrayBuffer(4));
+  readonly #waiting: Waiting[] = [];
+  #worker: Worker | undefined;
+  #running: Waiting | undefined;
+  #cancelWatch: (() => void) | undefined;
+  #closed = false;
+
+  constructor(timers: Pick<Timers, 'after'>) {
+    this.#timers = timers;
+  }
+
+  run(job: ScriptJob, tables: ScriptTables): Promise<ScriptOutcome> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed || this.#waiting.length >= WAITING_MAX) {
+        reject(unavailable('too many scripts wait already; try again a little later'));
+        return;
+      }
+      this.#waiting.push({ job, tables, resolve, reject });
+      this.#next();
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const error = unavailable('this node stops');
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    this.#settle()?.reject(error);
+    await this.#drop();
+  }
+
+  #next(): void {
+    if (this.#running !== undefined || this.#closed) return;
+    const next = this.#waiting.shift();
+    if (next === undefined) return;
+    this.#running = next;
+    const worker = this.#thread();
+    const { ms } = next.job.limits;
+    this.#cancelWatch = this.#timers.after(ms + GRACE_MS, () => this.#onStuck(next));
+    worker.postMessage({ kind: 'run', job: next.job } satisfies ToWorker);
+  }
+
+  #thread(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    const worker = new Worker(new URL(`./script-worker.${extension}`, import.meta.url), {
+      name: 'scripts',
+      env: {},
+      workerData: { signal: this.#signal.buffer },
+      resourceLimits: RESOURCES,
+    });
+    worker.unref();
+    worker.on('message', (message: FromWorker) => this.#onMessage(worker, message));
+    worker.on('error', (error) => this.#onGone(worker, messageOf(error)));
+    worker.on('exit', (code) => this.#onGone(worker, `it exited with code ${code}`));
+    this.#worker = worker;
+    return worker;
+  }
+
+  #onMessage(worker: Worker, message: FromWorker): void {
+    const running = this.#running;
+    if (worker !== this.#worker || running === undefined) return;
+    switch (message.kind) {
+      case 'load':
+        worker.postMessage({
+          kind: 'rows',
+          rows: running.tables(message.table),
+        } satisfies ToWorker);
+        Atomics.store(this.#signal, 0, 1);
+        Atomics.notify(this.#signal, 0);
+        return;
+      case 'outcome':
+        this.#settle()?.resolve(message.outcome);
+        break;
+      case 'failed':
+        this.#settle()?.resolve(lost('interpreter', message.reason, 0));
+        break;
+    }
+    this.#next();
+  }
+
+  /** Neither done nor interruptible: the thread ends, and with it the script. */
+  #onStuck(stuck: Waiting): void {
+    if (this.#running !== stuck) return;
+    const { ms } = stuck.job.limits;
+    this.#settle()?.resolve(lost('time', `Operation took longer than ${ms} ms`, ms));
+    this.#drop().catch(() => undefined);
+    this.#next();
+  }
+
+  #onGone(worker: Worker, why: string): void {
+    if (worker !== this.#worker) return;
+    this.#worker = undefined;
+    this.#settle()?.resolve(lost('interpreter', `its thread ended: ${why}`, 0));
+    this.#next();
+  }
+
+  #settle(): Waiting | undefined {
+    this.#cancelWatch?.();
+    this.#cancelWatch = undefined;
+    const running = this.#running;
+    this.#running = undefined;
+    return running;
+  }
+
+  async #drop(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+  }
+}
+
+function lost(failure: 'time' | 'interpreter', reason: string, usedMs: number): ScriptOutcome {
+  return { kind: 'threw', failure, reason, reads: [], log: [], usedMs };
+}
+
+function unavailable(why: string): CodedError {
+  const message = `governed scripts cannot be run now: ${why}`;
+  return new CodedError('ScriptsUnavailable', message, { status: 503, retryAfterSeconds: 1 });
+}
