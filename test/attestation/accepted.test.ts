@@ -1,5 +1,5 @@
-// What is good is accepted: every product, version and kind of key, with and without endorsements of
-// the utility VM; and what a policy leaves open is said to be open.
+// What is good is accepted: every product, version and kind of key, with and without endorsements
+// of the utility VM; and what a policy leaves open is said to be open.
 
 import { describe, expect, test } from 'vitest';
 import { AMD_ROOTS, amdChainPem } from '../../src/attestation/amd-roots.ts';
@@ -58,7 +58,7 @@ describe.each(PRODUCTS)('%s', (product) => {
   });
 });
 
-test('a microcode beyond 127 takes two bytes in the certificate, and is read as it is', async () => {
+test('a microcode beyond 127 takes two bytes in the certificate', async () => {
   const tcb = { ...TCBS.Milan, microcode: 255 };
   const chip = MILAN.chip({ tcb });
   expect(refusals(await judged(reported({}, chip)))).toEqual([]);
@@ -182,7 +182,7 @@ describe('what the policy leaves open', () => {
   });
 });
 
-test('a policy whose binding is no digest is a mistake of its author, not of the evidence', async () => {
+test('a binding that is no digest is a mistake of the policy, not of the evidence', async () => {
   const whole = { platforms: { snp: CAREFUL }, binding: new Uint8Array(20) };
   await expect(judged(reported(), { whole })).rejects.toMatchObject({ code: 'BadPolicy' });
 });

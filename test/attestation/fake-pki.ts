@@ -1,4 +1,5 @@
-// An AMD of our own: roots, chips and the reports they sign, so that every rule can be broken alone.
+// An AMD of our own: roots, chips and the reports they sign, so that every rule can be broken
+// alone.
 
 import { createHash, type KeyObject, sign } from 'node:crypto';
 import type { Evidence } from '../../src/attestation/evidence.ts';

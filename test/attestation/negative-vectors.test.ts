@@ -29,7 +29,8 @@ const AT_MS = Date.UTC(2026, 10, 21);
 const TCB = { bootLoader: 4, tee: 0, snp: 24, microcode: 219 };
 const POLICY: SnpPolicy = {
   measurements: [
-    'd0c9e2be22046e60779be88868cff64c2aa22047c15d3127ba495cee3fbc2854c5633f9da2096e6c64ae2b69bbff8082',
+    'd0c9e2be22046e60779be88868cff64c2aa22047c15d3127' +
+      'ba495cee3fbc2854c5633f9da2096e6c64ae2b69bbff8082',
   ],
   hostData: ['73973b78d70cc68353426de188db5dfc57e5b766e399935fb73a61127ea26d20'],
   tcbMin: { '00a00f11': TCB },
