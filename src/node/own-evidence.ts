@@ -16,7 +16,7 @@ import { CodedError, isCoded } from '../base/errors.ts';
 import { sha256 } from '../crypto/hash.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
-import type { JoinJudge } from '../governance/join-policy.ts';
+import { type JoinJudge, joinVerdict } from '../governance/join-policy.ts';
 import type { NodeInfoRow } from '../governance/nodes.ts';
 import type { NodeLog } from './node-options.ts';
 
@@ -99,11 +99,18 @@ export async function ownEvidence(
  */
 export async function evidenceAtRestart(
   publicKeyDer: Uint8Array,
-  row: NodeInfoRow | undefined,
+  state: { readonly row: NodeInfoRow | undefined; readonly policy: EvidencePolicy },
   dependencies: EvidenceDependencies & { readonly log: NodeLog },
 ): Promise<ShownEvidence> {
+  const { row, policy } = state;
   try {
-    return await ownEvidence(publicKeyDer, dependencies);
+    const own = await ownEvidence(publicKeyDer, dependencies);
+    const verdict = joinVerdict(await nodeJudge(dependencies)(own.evidence, policy));
+    if (!verdict.admitted && row !== undefined) {
+      // It is trusted until members remove it; but they should know before clients do.
+      dependencies.log.warn(`as it is now, this node would not be let in: ${verdict.message}`);
+    }
+    return own;
   } catch (thrown) {
     const { quote_info: evidence, code_digest: codeDigest } = row ?? {};
     if (!isCoded(thrown) || evidence === undefined || codeDigest === undefined) throw thrown;

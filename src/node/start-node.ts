@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Disk, LocalIndex, Sealer } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { joinPolicy } from '../governance/join-policy.ts';
 import { nodeInfo } from '../governance/nodes.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
 import type { Transaction } from '../kv/tables.ts';
@@ -163,8 +164,10 @@ async function restartedEvidence(
   dependencies: NodeDependencies,
 ): Promise<ShownEvidence> {
   const { publicKeyDer, fingerprint } = identity.nodeKey;
-  const row = nodeInfo(state.store.current, fingerprint);
-  return await evidenceAtRestart(publicKeyDer, row, dependencies);
+  const { current } = state.store;
+  const row = nodeInfo(current, fingerprint);
+  const policy = joinPolicy(current, publicKeyDer);
+  return await evidenceAtRestart(publicKeyDer, { row, policy }, dependencies);
 }
 
 async function openSnapshots(

@@ -298,6 +298,11 @@ test('a founder that starts again shows fresh evidence, or what the ledger has',
   // The row stays what the node was let in with.
   expect(await served('/node/quotes')).toEqual({ quotes: [before] });
 
+  expect(founder.said()).not.toContain('would not be let in');
+  const older = await again({ ...GOOD, ...chip(OLD) });
+  expect(older.node_id).toBe(before.node_id);
+  expect(founder.said()).toContain('this node would not be let in: TCB version of the quote');
+
   const kept = await again({ ...GOOD, isBroken: true });
   expect(kept).toEqual(before);
   expect(founder.said()).toContain('so that of the ledger is shown: no evidence from the fake');

@@ -1,4 +1,4 @@
-/** What a node's configuration and environment say of its evidence: each setting finds its place. */
+/** What a node's configuration and environment say of its evidence, as its source is told. */
 import { join } from 'node:path';
 import { ORIGIN_NAMES, type SourceSettings } from '../../attestation/sources/open-source.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
