@@ -1,6 +1,6 @@
 // tpm2-tools before a TPM of a test: programs that keep to the manual pages, on a seed and
-// registers in a file. The policy is computed as the TPM library says (part 3, TPM2_PolicyPCR), objects load
-// under the seed that made them only, and unsealing asks the registers of now.
+// registers in a file. The policy is computed as the TPM library says (part 3, TPM2_PolicyPCR),
+// objects load under the seed that made them only, and unsealing asks the registers of now.
 
 import {
   createCipheriv,
@@ -10,7 +10,8 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
+import type { RunProgram } from '../../../src/attestation/sources/programs.ts';
 
 interface State {
   readonly seed: string;
@@ -33,6 +34,8 @@ const OPTIONS: Readonly<Record<Program, { readonly values: string; readonly flag
 export interface FakeTpm {
   /** Folder of the programs. */
   readonly programs: string;
+  /** The same programs without a process for each call, which takes its time. */
+  readonly inProcess: RunProgram;
   /** Changes a register, as other code would when it is measured. */
   extend(index: number, measured: string): void;
   /** Another machine's TPM in the same place. */
@@ -55,8 +58,18 @@ export function fakeTpm(folder: string): FakeTpm {
   });
   const save = (state: State): void => writeFileSync(path, JSON.stringify(state));
   save(fresh());
+  const inProcess: RunProgram = async (program, args) => {
+    const found = PROGRAMS.find((name) => basename(program) === `tpm2_${name}`);
+    if (found === undefined) return { kind: 'missing', why: program };
+    try {
+      return { kind: 'done', output: run(path, found, args) };
+    } catch (thrown) {
+      return { kind: 'failed', exit: 'ended with 1', said: String(thrown) };
+    }
+  };
   return {
     programs,
+    inProcess,
     extend: (index, measured) => {
       const { seed, pcrs } = stateAt(path);
       const before = Buffer.from(pcrs[index] ?? '', 'hex');

@@ -27,23 +27,23 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }));
 
 /** A sealer of a process that has just started. */
-const started = (run: RunProgram = programRunner(), pcrs = [4, 11]): Promise<Sealer> =>
+const started = (run: RunProgram = tpm.inProcess, pcrs = [4, 11]): Promise<Sealer> =>
   tpmSealer({ programs: tpm.programs, temporary: folder, pcrs }, { run, random });
 
 test('what was sealed unseals at once and after a restart', async () => {
-  const before = await started();
+  const before = await started(programRunner());
   const sealed = await before.seal('state', SECRET);
   expect(before.kind).toBe('tpm');
   expect(Buffer.from(sealed).includes(SECRET)).toBe(false);
   expect(Buffer.from(await before.unseal('state', sealed))).toEqual(SECRET);
-  const after = await started();
+  const after = await started(programRunner());
   expect(Buffer.from(await after.unseal('state', sealed))).toEqual(SECRET);
 });
 
 test('no file of the key is left, and none was where others may read', async () => {
   const modes: number[] = [];
   const seen: string[] = [];
-  const run = programRunner();
+  const run = tpm.inProcess;
   const watching: RunProgram = async (path, args) => {
     const outcome = await run(path, args);
     const at = args.indexOf('-i');
@@ -87,7 +87,7 @@ test('another machine does not unseal, though it runs the same code', async () =
 });
 
 test('the policy cannot be gone around by an empty password', async () => {
-  const run = programRunner();
+  const run = tpm.inProcess;
   const around: RunProgram = (path, args) =>
     // Whoever has the disk would leave the policy out.
     run(path, path.endsWith('tpm2_unseal') ? args.slice(0, 2) : args);
@@ -134,7 +134,7 @@ test.each(OUTCOMES)('a TPM that does not work is told: %j', async (outcome, says
 
 test('a TPM that fails while unsealing is not taken for a broken seal', async () => {
   const sealed = await (await started()).seal('state', SECRET);
-  const run = programRunner();
+  const run = tpm.inProcess;
   const late: RunProgram = async (path, args) =>
     path.endsWith('tpm2_unseal') ? { kind: 'late', timeoutMs: 5 } : await run(path, args);
   await expect((await started(late)).unseal('state', sealed)).rejects.toMatchObject({
@@ -145,7 +145,7 @@ test('a TPM that fails while unsealing is not taken for a broken seal', async ()
 test.each([[[]], [[24]], [[-1]], [[1.5]], [[4, 4]]])(
   'registers %j are refused',
   async (pcrs) => {
-    await expect(started(programRunner(), pcrs)).rejects.toMatchObject({
+    await expect(started(tpm.inProcess, pcrs)).rejects.toMatchObject({
       code: 'BadRegisters',
     });
   },
