@@ -1,6 +1,7 @@
 /**
- * Every reason for which evidence is refused, in one table: the code that programs act on, what
- * kind of failure it is, and the sentence that people read. Codes never change their meaning.
+ * Every reason for which evidence is refused, in one place: the code that programs act on, what
+ * kind of failure it is, and the sentence that people read, to which a check may add what it found.
+ * Codes never change their meaning; a test compares the tables with the judges.
  */
 import type { RefusalKind } from './verdict.ts';
 
@@ -16,6 +17,7 @@ const platform = (message: string): Reason => ({ kind: 'platform', message });
 const policy = (message: string): Reason => ({ kind: 'policy', message });
 const binding = (message: string): Reason => ({ kind: 'binding', message });
 
+/** Of reports, their chains and what every policy asks. */
 export const REFUSALS = {
   // The envelope.
   EvidenceUnreadable: malformed('this is not evidence as nodes show it'),
@@ -178,6 +180,53 @@ export const REFUSALS = {
   EndorsedTcbMismatch: binding(
     'the report is of another TCB than its endorsements were fetched for',
   ),
+} as const satisfies Readonly<Record<string, Reason>>;
+
+/** Of confidential VMs on Azure (`azure-cvm.ts`), beside those of their reports. */
+export const AZURE_CVM_REFUSALS = {
+  BadEvidence: malformed('this is not evidence of the platform that it says'),
+  BadHclReport: malformed("the paravisor's report cannot be read"),
+  BadTpmQuote: malformed("the vTPM's quote, its signature or its registers cannot be read"),
+  RuntimeDataUnbound: unproven("the hardware's report is not about these runtime data"),
+  QuoteSignatureBad: unproven("the quote is not signed by the key of the paravisor's report"),
+  PcrDigestMismatch: unproven('the registers are not the ones that the vTPM signed'),
+  PcrNotQuoted: policy('the policy asks for a register that the vTPM did not quote'),
+  PcrNotAccepted: policy('a register has a value that the policy does not accept'),
+  SecureBootNotAsAsked: policy('secure boot is not as the policy asks'),
+  QuoteUnbound: binding('the quote is about another key than the one it came with'),
+} as const satisfies Readonly<Record<string, Reason>>;
+
+/** Of tokens of Microsoft Azure Attestation (`maa-token.ts`, `maa-claims.ts`). */
+export const TOKEN_REFUSALS = {
+  BadToken: malformed('this is not an attestation token'),
+  TokenTimesMissing: malformed('the token does not say when it holds'),
+  TokenAlgorithm: unproven("the token's algorithm is not RS256"),
+  TokenCritical: unproven('the token demands extensions that are not known here'),
+  TokenIssuer: unproven('the issuer is none that the policy trusts'),
+  IssuerKeysMissing: unproven('the keys of the issuer are not at hand'),
+  TokenKeyUnknown: unproven('the issuer has not exactly one key of that name'),
+  TokenSignatureBad: unproven("the token is not signed by the issuer's key"),
+  SignerNotIssuer: unproven("the signing certificate is not the issuer's"),
+  SignerCertificateTime: time('the signing certificate is not valid at the time of judgement'),
+  TokenExpired: time('the token has expired'),
+  TokenNotYetValid: time('the token does not hold yet'),
+  TokenFromFuture: time('the token was issued in the future'),
+  AttestationType: platform('the token is of another platform'),
+  TokenDebuggable: platform('the host may debug the guest, or the token does not deny it'),
+  TokenMigration: platform('the guest may be migrated, or the token does not deny it'),
+  TokenTcb: platform('the TCB is below the minimum, or not in the token'),
+  CommittedTcbNotInToken: platform('the committed TCB is asked for, and no token carries it'),
+  ComplianceStatus: policy('the service does not call the platform compliant'),
+  MaaPolicyHash: policy('the service judged by another policy of its own'),
+  TokenMeasurement: policy('the launch measurement is none that is accepted'),
+  EndorsementsNotInToken: policy('the policy goes by endorsements, which no token carries'),
+  TokenVmpl: policy('the report was made at another privilege level'),
+  TokenHostData: policy('the container policy is none that is accepted'),
+  TokenSecureBoot: policy('secure boot is not as the policy asks'),
+  TokenPcrs: policy('the service did not look at each register that the policy asks for'),
+  TokenReportData: binding('the report is about other runtime data'),
+  TokenNonce: binding('the token repeats another nonce: it is an old one'),
+  TokenWrappingKey: binding('others would encrypt to another key'),
 } as const satisfies Readonly<Record<string, Reason>>;
 
 export type RefusalCode = keyof typeof REFUSALS;

@@ -58,18 +58,27 @@ export function readChain(pem: string): AmdChain {
     if (isCoded(thrown)) throw bad('EndorsementsUnreadable', messageOf(thrown));
     throw thrown;
   }
-  const [leaf, intermediate, root] = ders.map(readCertificate);
-  if (!leaf || !intermediate || !root || ders.length !== 3) {
+  const [leaf, intermediate, root, ...more] = ders;
+  if (
+    leaf === undefined ||
+    intermediate === undefined ||
+    root === undefined ||
+    more.length > 0
+  ) {
     throw bad('EndorsementCount', `these are ${ders.length}`);
   }
-  return { leaf, intermediate, root };
+  return {
+    leaf: readCertificate(leaf, 'leaf'),
+    intermediate: readCertificate(intermediate, 'intermediate'),
+    root: readCertificate(root, 'root'),
+  };
 }
 
-function readCertificate(der: Uint8Array, at: number): Certificate {
+function readCertificate(der: Uint8Array, which: string): Certificate {
   try {
     return parseCertificate(der);
   } catch (thrown) {
-    if (isCoded(thrown)) throw bad('CertificateUnreadable', `${at + 1}: ${messageOf(thrown)}`);
+    if (isCoded(thrown)) throw bad('CertificateUnreadable', `${which}: ${messageOf(thrown)}`);
     throw thrown;
   }
 }

@@ -14,7 +14,7 @@ const CHARACTERS_MAX = 65_536;
 export function certificatesOfPem(pem: string): readonly Uint8Array[] {
   if (pem.length > CHARACTERS_MAX) throw bad(`it is longer than ${CHARACTERS_MAX} characters`);
   const certificates: Uint8Array[] = [];
-  let rest = pem.replace(/\0+$/, '').trim();
+  let rest = withoutZeros(pem).trim();
   while (rest !== '') {
     const end = rest.indexOf(END);
     if (!rest.startsWith(BEGIN) || end < 0) {
@@ -30,6 +30,13 @@ export function certificatesOfPem(pem: string): readonly Uint8Array[] {
     rest = rest.slice(end + END.length).trimStart();
   }
   return certificates;
+}
+
+/** Without the zeros at its end; an expression would take the square of their number. */
+function withoutZeros(text: string): string {
+  let end = text.length;
+  while (end > 0 && text.charCodeAt(end - 1) === 0) end -= 1;
+  return text.slice(0, end);
 }
 
 /** One certificate as PEM, in lines of 64 characters. */
