@@ -60,6 +60,14 @@ export const ATTESTATION = section({
       'guest through its kernel, a confidential container on Azure, a confidential VM on Azure',
   ),
   endorsements,
+  revocation_lists: listOfValues(
+    required(
+      path,
+      "files with AMD's revocation lists, DER, as https://kdsintf.amd.com/vcek/v1/PRODUCT/crl " +
+        'gives them; they are read whenever evidence is judged, so keep them current: with one ' +
+        'that has expired no node is let in',
+    ),
+  ),
   configfs,
   aci,
   azure_cvm: section({

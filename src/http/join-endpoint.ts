@@ -93,7 +93,11 @@ class Application {
     const refusal = this.#unable(view) ?? this.#known(view) ?? this.#badRequest(view);
     if (refusal !== undefined) return answer(refusal);
     const policy = joinPolicy(view, this.#publicKeyDer);
-    return { kind: 'ask', ask: () => this.#prepare(view, policy) };
+    return {
+      kind: 'ask',
+      ask: () =>
+        this.#prepare(view, policy).catch((thrown: unknown) => answer(refusalOf(thrown))),
+    };
   }
 
   /** Has made and checked what takes time. */

@@ -38,8 +38,8 @@ export interface EvidenceDependencies {
   readonly evidenceSource?: EvidenceSource;
   /** AMD's roots; those of AMD unless a test has its own. */
   readonly amdRoots?: AmdRoots;
-  /** Revocation lists in DER. */
-  readonly revocationLists?: readonly Uint8Array[];
+  /** Gives AMD's revocation lists, in DER, as they are now; none are looked at without it. */
+  readonly revocationLists?: () => Promise<readonly Uint8Array[]>;
 }
 
 /** Judges evidence by a policy as of now. */
@@ -49,12 +49,11 @@ export function nodeJudge({
   amdRoots,
   revocationLists,
 }: EvidenceDependencies): JoinJudge {
-  const dependencies = {
-    verifier,
-    ...(amdRoots === undefined ? {} : { roots: amdRoots }),
-    ...(revocationLists === undefined ? {} : { crls: revocationLists }),
+  const dependencies = { verifier, ...(amdRoots === undefined ? {} : { roots: amdRoots }) };
+  return async (evidence, policy) => {
+    const crls = (await revocationLists?.()) ?? [];
+    return await judgeEvidence(evidence, policy, { ...dependencies, crls }, clock.nowMs());
   };
-  return (evidence, policy) => judgeEvidence(evidence, policy, dependencies, clock.nowMs());
 }
 
 /** The platform that this node proves itself by. */

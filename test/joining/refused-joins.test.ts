@@ -54,7 +54,10 @@ interface Line {
 }
 
 beforeAll(async () => {
-  config = (await firstNodeFiles(join(folder, 'founder'))).path;
+  const attestation = { revocation_lists: ['amd.crl'] };
+  mkdirSync(join(folder, 'founder'));
+  writeFileSync(join(folder, 'founder/amd.crl'), pki.crl());
+  config = (await firstNodeFiles(join(folder, 'founder'), { attestation })).path;
   founder = await startFounder(GOOD);
 }, 60_000);
 afterAll(async () => {
@@ -230,6 +233,26 @@ function evidenceOf(machine: Partial<MachineFile>, reportData: Uint8Array): Evid
   return snpEvidence(signedReport(its, { reportData: field, measurement }), its.chain);
 }
 
+/** Posts evidence as anybody can, with a key that the evidence may be made for. */
+async function posted(
+  made: (key: Uint8Array) => Evidence | Promise<Evidence>,
+): Promise<JoinReply> {
+  const joiner = await newJoiner(await freePort());
+  const sources = openHttpSources({
+    certificatePem: joiner.certificatePem,
+    key: joiner.key,
+    serviceCertificatePem: readFileSync(founder.ready.service.certificate, 'utf8'),
+  });
+  try {
+    const evidence = await made(sha256(joiner.key.publicKeyDer));
+    const body = { ...bodyOf(joiner), quote_info: evidence };
+    const source = sources.at(founder.ready.url.replace('https://', ''));
+    return await source.join(Buffer.from(JSON.stringify(body)));
+  } finally {
+    sources.close();
+  }
+}
+
 test.each<[string, (key: Uint8Array) => Evidence | Promise<Evidence>, RegExp | undefined]>([
   ['good evidence', (key) => evidenceOf({}, key), undefined],
   [
@@ -258,31 +281,30 @@ test.each<[string, (key: Uint8Array) => Evidence | Promise<Evidence>, RegExp | u
     /could not be verified: LeafExpired/,
   ],
 ])('whoever posts %s', async (_what, made, message) => {
-  const joiner = await newJoiner(await freePort());
-  const service = readFileSync(founder.ready.service.certificate, 'utf8');
-  const sources = openHttpSources({
-    certificatePem: joiner.certificatePem,
-    key: joiner.key,
-    serviceCertificatePem: service,
-  });
-  try {
-    const evidence = await made(sha256(joiner.key.publicKeyDer));
-    const body = { ...bodyOf(joiner), quote_info: evidence };
-    const source = sources.at(founder.ready.url.replace('https://', ''));
-    const reply: JoinReply = await source.join(Buffer.from(JSON.stringify(body)));
-    if (message === undefined) {
-      expect(reply).toMatchObject({ kind: 'answer' });
-    } else {
-      expect(reply).toMatchObject({
-        kind: 'refused',
-        status: 401,
-        code: 'InvalidQuote',
-        message: expect.stringMatching(message),
-      });
-    }
-  } finally {
-    sources.close();
+  const reply = await posted(made);
+  if (message === undefined) expect(reply).toMatchObject({ kind: 'answer' });
+  else {
+    expect(reply).toMatchObject({
+      kind: 'refused',
+      status: 401,
+      code: 'InvalidQuote',
+      message: expect.stringMatching(message),
+    });
   }
+});
+
+test('what AMD revokes counts from the moment that its list says so', async () => {
+  const list = join(folder, 'founder/amd.crl');
+  const good = (key: Uint8Array): Evidence => evidenceOf({}, key);
+  writeFileSync(list, pki.crl({ revoked: [pki.ask.serial] }));
+  expect(await posted(good)).toMatchObject({
+    status: 401,
+    message: expect.stringMatching(/could not be verified: IntermediateRevoked/),
+  });
+  rmSync(list);
+  expect(await posted(good)).toMatchObject({ status: 503, code: 'NoRevocationList' });
+  writeFileSync(list, pki.crl());
+  expect(await posted(good)).toMatchObject({ kind: 'answer' });
 });
 
 test('a founder that starts again shows fresh evidence, or what the ledger has', async () => {

@@ -4,6 +4,7 @@
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { openEvidenceSource } from '../../attestation/sources/open-source.ts';
+import { revocationFiles } from '../../attestation/sources/revocation-files.ts';
 import { isCoded } from '../../base/errors.ts';
 import { textOfAddress } from '../../config/kinds.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
@@ -53,6 +54,7 @@ export async function startNodeProcess(
     onFatal,
     onRetired,
     openIndex: openIndexInTime,
+    revocationLists: revocationFiles(config.attestation.revocation_lists),
     ...(evidence ?? { evidenceSource: openEvidenceSource(settings, world) }),
   };
   const started: { stop(): Promise<void> | void }[] = [];
