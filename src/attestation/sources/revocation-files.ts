@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { CodedError, messageOf } from '../../base/errors.ts';
 
-/** The lists in DER; rejects with `NoRevocationList`: without one that was asked for, no verdict. */
+/** The lists in DER; rejects with `NoRevocationList`: without one there is no verdict. */
 export function revocationFiles(
   paths: readonly string[],
 ): () => Promise<readonly Uint8Array[]> {

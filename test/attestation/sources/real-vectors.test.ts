@@ -1,5 +1,5 @@
-// What finds endorsements knows which certificate is whose on real machines of every kind, and ACI's
-// files are read as a real host left them.
+// What finds endorsements knows which certificate is whose on real machines of every kind, and the
+// files of ACI are read as a real host left them.
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
