@@ -51,6 +51,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'verify a receipt, offline',
     load: async () => (await import('./cli/receipt.ts')).command,
   },
+  {
+    name: 'verify',
+    summary: 'judge attestation: a report, a token, a live service, a saved verdict',
+    load: async () => (await import('./cli/verify.ts')).command,
+  },
 ];
 
 const HELP = `Usage: concordat COMMAND [OPTIONS]
@@ -60,7 +65,8 @@ ${COMMANDS.map(({ name, summary }) => `  ${name.padEnd(12)}${summary}`).join('\n
   concordat COMMAND --help   what a command takes
   concordat --version
 
-Exit codes: 0 good, 1 bad or failed, 2 not understood, 3 could not be done or judged.`;
+Exit codes: 0 good, 1 bad or failed, 2 not understood, 3 could not be done or judged; 10 to 16 of
+\`verify\`: refused, by the kind of failure.`;
 
 async function main(args: readonly string[]): Promise<number> {
   const io = processIo(stopSignal());

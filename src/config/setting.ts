@@ -2,7 +2,7 @@
  * What a setting is: a name's meaning, the values it takes, and how one is read. Schemas are made
  * of these, so that reading, `--check` and the reference page can never say different things.
  */
-import { nearestName } from './nearest-name.ts';
+import { nearestName } from '../base/nearest-name.ts';
 
 /** One line of the reference page. */
 export interface SettingLine {
