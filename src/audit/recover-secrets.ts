@@ -41,7 +41,7 @@ export async function recoverSecrets(
   if (fault !== undefined)
     throw unavailable(`the ledger cannot be read through: ${fault.message}`);
   if (shares === undefined) throw unavailable('the ledger holds no recovery shares');
-  return walkBack(latestSecret(shares, memberKey(memberKeyPem)), rows);
+  return secretsBackFrom(latestSecret(shares, memberKey(memberKeyPem)), rows);
 }
 
 function memberKey(pem: string): UnwrappingKey {
@@ -80,7 +80,11 @@ function isThere<T>(value: T | undefined): value is T {
   return value !== undefined;
 }
 
-function walkBack(latest: Uint8Array, rows: readonly HistoricalSecret[]): DatedSecret[] {
+/** All secrets of a ledger, oldest first, from the newest and the rows of the chain. */
+export function secretsBackFrom(
+  latest: Uint8Array,
+  rows: readonly HistoricalSecret[],
+): DatedSecret[] {
   const last = rows.at(-1);
   if (last === undefined) return [{ from: 1, bytes: latest }];
   const secrets: DatedSecret[] = [{ from: last.appliesFrom, bytes: latest }];

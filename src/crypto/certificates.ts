@@ -60,6 +60,33 @@ export async function endorsedCertificate(
   validity: Validity,
   issuer: { readonly key: SigningKey; readonly certificatePem: string },
 ): Promise<string> {
+  return await endorsed(publicKeyDer, subject, validity, issuer, [
+    new x509.BasicConstraintsExtension(false, undefined, true),
+    alternativeNames(hosts),
+  ]);
+}
+
+/** A former service's key, vouched for by the service that was recovered from its ledger. */
+export async function endorsedAuthority(
+  publicKeyDer: Uint8Array,
+  subject: string,
+  validity: Validity,
+  issuer: { readonly key: SigningKey; readonly certificatePem: string },
+): Promise<string> {
+  const usages = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.digitalSignature;
+  return await endorsed(publicKeyDer, subject, validity, issuer, [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    new x509.KeyUsagesExtension(usages, true),
+  ]);
+}
+
+async function endorsed(
+  publicKeyDer: Uint8Array,
+  subject: string,
+  validity: Validity,
+  issuer: { readonly key: SigningKey; readonly certificatePem: string },
+  extensions: readonly x509.Extension[],
+): Promise<string> {
   const authority = new x509.X509Certificate(issuer.certificatePem);
   const publicKey = new x509.PublicKey(Buffer.from(publicKeyDer));
   const certificate = await x509.X509CertificateGenerator.create({
@@ -71,10 +98,9 @@ export async function endorsedCertificate(
     signingKey: await privateKeyOf(issuer.key),
     signingAlgorithm: signatureOf(issuer.key.curve),
     extensions: [
-      new x509.BasicConstraintsExtension(false, undefined, true),
+      ...extensions,
       await x509.SubjectKeyIdentifierExtension.create(publicKey),
       await x509.AuthorityKeyIdentifierExtension.create(authority.publicKey),
-      alternativeNames(hosts),
     ],
   });
   return pemOf(certificate);

@@ -6,6 +6,7 @@
 import type { Signer } from '../base/environment.ts';
 import {
   certificateRequest,
+  endorsedAuthority,
   endorsedCertificate,
   selfSignedCertificate,
   serviceCertificate,
@@ -56,6 +57,12 @@ export interface CertificateMaker {
     validity: Validity,
     issuer: Issuer,
   ): Promise<string>;
+  endorsedAuthority(
+    publicKeyDer: Uint8Array,
+    subject: string,
+    validity: Validity,
+    issuer: Issuer,
+  ): Promise<string>;
   certificateRequest(
     key: HeldSigningKey,
     subject: string,
@@ -85,6 +92,10 @@ export const systemKeys: KeySource = {
   endorsedCertificate: (key, subject, hosts, validity, issuer) => {
     const whole = { ...issuer, key: signingKeyOf(issuer.key) };
     return endorsedCertificate(key, subject, hosts, validity, whole);
+  },
+  endorsedAuthority: (key, subject, validity, issuer) => {
+    const whole = { ...issuer, key: signingKeyOf(issuer.key) };
+    return endorsedAuthority(key, subject, validity, whole);
   },
   certificateRequest: (key, ...rest) => certificateRequest(signingKeyOf(key), ...rest),
 };

@@ -131,6 +131,11 @@ function inverse(value: number): number {
   return result;
 }
 
+/** Where a share lies on the polynomials: 0 for the whole key. Throws `BadShare`. */
+export function placeOfShare(share: Uint8Array): number {
+  return parseShare(share).x;
+}
+
 function parseShare(source: Uint8Array): { readonly x: number; readonly bytes: Buffer } {
   const bytes = bufferOf(source);
   if (bytes.length !== SHARE_BYTES) {

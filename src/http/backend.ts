@@ -107,7 +107,7 @@ export interface NodeFiles {
 /** What `/node/…` tells of this node (http-api.md §10). */
 export interface NodeFacts {
   readonly nodeId: string;
-  readonly state: 'Initialized' | 'Pending' | 'PartOfNetwork';
+  readonly state: 'Initialized' | 'Pending' | 'PartOfPublicNetwork' | 'PartOfNetwork';
   readonly view: View;
   readonly role: 'leader' | 'follower' | 'candidate' | 'retired';
   readonly primaryId: string | undefined;

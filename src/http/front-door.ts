@@ -34,6 +34,7 @@ import { OPERATOR_FEATURES, type OperatorFeature } from './file-endpoints.ts';
 import { ForwardedRequests } from './forwarded-requests.ts';
 import { Forwarder } from './forwarder.ts';
 import { frontendApplications } from './frontends.ts';
+import type { RecoveryEndpointDependencies } from './gov/recovery-endpoints.ts';
 import { HeldRequests } from './held-requests.ts';
 import type { JoinDesk } from './join-desk.ts';
 import type { ActionDesk } from './operator-action-endpoint.ts';
@@ -85,6 +86,7 @@ export interface FrontDoorDependencies {
   readonly join?: JoinDesk;
   /** What members' signed orders need; without it they are not taken. */
   readonly actions?: ActionDesk;
+  readonly recovery?: RecoveryEndpointDependencies;
   /** Told of what must not happen. A broken invariant among it should stop the node. */
   readonly onFault: (fault: unknown, where: string) => void;
 }
@@ -148,6 +150,7 @@ class HttpsFrontDoor implements FrontDoor {
       features: options.operatorFeatures ?? OPERATOR_FEATURES,
       join: dependencies.join,
       actions: dependencies.actions,
+      recovery: dependencies.recovery,
       routes: (name) => router.routes(name),
     })) {
       router.add(frontend, application);

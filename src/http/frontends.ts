@@ -6,6 +6,10 @@ import type { Application, Endpoint } from '../apps/interface.ts';
 import type { Backend } from './backend.ts';
 import { commonEndpoints } from './common-endpoints.ts';
 import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
+import {
+  type RecoveryEndpointDependencies,
+  recoveryEndpoints,
+} from './gov/recovery-endpoints.ts';
 import type { JoinDesk } from './join-desk.ts';
 import { joinEndpoint } from './join-endpoint.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
@@ -23,6 +27,8 @@ export interface FrontendDependencies {
   readonly join: JoinDesk | undefined;
   /** Without it members' signed orders are not taken. */
   readonly actions: ActionDesk | undefined;
+  /** Without it there are no recovery shares to be had or handed in. */
+  readonly recovery: RecoveryEndpointDependencies | undefined;
   /** All routes of a frontend, once they are installed. */
   readonly routes: (frontend: FrontendName) => readonly Route[];
 }
@@ -35,6 +41,7 @@ export function frontendApplications({
   features,
   join,
   actions,
+  recovery,
   routes,
 }: FrontendDependencies): readonly { frontend: FrontendName; application: Application }[] {
   const { version } = backend.node();
@@ -52,7 +59,10 @@ export function frontendApplications({
       ...(join === undefined ? [] : [joinEndpoint(backend, join)]),
       ...(actions === undefined ? [] : [operatorActionEndpoint(actions)]),
     ]),
-    builtIn('gov', common('gov')),
+    builtIn('gov', [
+      ...common('gov'),
+      ...(recovery === undefined ? [] : recoveryEndpoints(recovery)),
+    ]),
   ];
 }
 

@@ -84,7 +84,7 @@ export class Planner {
       case 'app':
         return this.#backend.applicationOpen();
       case 'gov':
-        return this.#backend.node().state === 'PartOfNetwork';
+        return this.#backend.node().state.startsWith('PartOf');
       case 'node':
         return true;
     }

@@ -15,7 +15,7 @@ import { Capture } from './capture.ts';
 import { Directory } from './directory.ts';
 import type { PageRequest, ReadArchive, ReadTable, ReadView, Row } from './tables.ts';
 import { type JournalEntry, VersionedTable } from './versioned-table.ts';
-import type { MapWrites } from './write-set.ts';
+import { isPublicName, type MapWrites } from './write-set.ts';
 
 const NEWEST = Number.MAX_SAFE_INTEGER;
 
@@ -195,6 +195,25 @@ export class Store {
     invariant(this.#newest === 0, 'an image is loaded into an empty store');
     this.#newest = seqno;
     this.#committed = seqno;
+  }
+
+  /**
+   * Takes over the private tables of a store that stands at an earlier entry, all of it committed:
+   * what a recovered service knows of its own past once its secrets are back. Nothing may have
+   * written private tables here.
+   */
+  adoptPrivateTables(from: Store): void {
+    invariant(from.#committed === from.#newest, 'what is adopted is committed');
+    invariant(from.#newest <= this.#committed && !this.isCaptured, 'it is of the past');
+    for (const [name, table] of from.#tables) {
+      if (isPublicName(name)) continue;
+      invariant((this.#tables.get(name)?.currentSize ?? 0) === 0, `${name} is not written yet`);
+      this.#tables.set(name, table);
+    }
+    for (const [name, directory] of from.#directories) {
+      invariant(this.directory(name).currentSize === 0, `${name} is not written yet`);
+      this.#directories.set(name, directory);
+    }
   }
 
   #applyToTable(seqno: Seqno, map: MapWrites): void {

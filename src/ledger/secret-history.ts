@@ -29,6 +29,13 @@ export class SecretHistory {
     this.#secrets.push({ ...secret, ready: ledgerSecretOf(secret.bytes) });
   }
 
+  /** Adds secrets that apply before all that are here, oldest first: those of a former service. */
+  addFormer(secrets: readonly DatedSecret[]): void {
+    const all = [...secrets, ...this.all];
+    this.#secrets.length = 0;
+    for (const secret of all) this.add(secret);
+  }
+
   /** Forgets secrets that apply only after `seqno`. */
   rollback(seqno: Seqno): void {
     while ((this.#secrets.at(-1)?.from ?? 0) > seqno) this.#secrets.pop();

@@ -102,6 +102,41 @@ export async function endorseSelf(identity: Identity, nowMs: number): Promise<Ui
   return identityEndorsement(header, serviceKey.publicKeyDer, signature);
 }
 
+/** From when until when a former service lived, and the root that it signed last. */
+export interface FormerEpoch {
+  readonly publicKeyDer: Uint8Array;
+  readonly begin: string;
+  readonly end: string;
+  readonly root: Uint8Array;
+}
+
+/** The endorsements of the service before by the one recovered from it (ledger-format.md §12.1). */
+export async function endorseFormer(
+  { serviceKey, keys }: Identity,
+  serviceCertificatePem: string,
+  { publicKeyDer, begin, end, root }: FormerEpoch,
+  nowMs: number,
+): Promise<{ readonly cose: Uint8Array; readonly certificatePem: string }> {
+  const header = identityEndorsementHeader({
+    algorithm: serviceKey.algorithm,
+    issuedAt: Math.floor(nowMs / 1000),
+    epochStart: begin,
+    epochEnd: { txId: end, root },
+  });
+  const signature = await serviceKey.sign(signatureStructure(header, publicKeyDer));
+  const validity = { fromMs: nowMs - BACKDATE_MS, days: SERVICE_CERTIFICATE_DAYS };
+  const issuer = { key: serviceKey, certificatePem: serviceCertificatePem };
+  return {
+    cose: identityEndorsement(header, publicKeyDer, signature),
+    certificatePem: await keys.endorsedAuthority(
+      publicKeyDer,
+      SERVICE_SUBJECT,
+      validity,
+      issuer,
+    ),
+  };
+}
+
 /** How the ledger describes this node. */
 export async function describeNode(
   identity: OwnKeys,

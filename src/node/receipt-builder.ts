@@ -9,6 +9,7 @@ import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, seqnoOf, type TxId, viewOf } from '../base/ids.ts';
 import { coseReceipt, type InclusionProof } from '../crypto/cose.ts';
 import { sha256 } from '../crypto/hash.ts';
+import { serviceEndorsementsAfter } from '../governance/recovery.ts';
 import type { Store } from '../kv/store.ts';
 import { NO_CLAIMS, type ParsedEntry } from '../ledger/entry.ts';
 import type { LeafIndex } from '../ledger/leaf-index.ts';
@@ -62,7 +63,7 @@ export class ReceiptBuilder {
       return { form, txId, bytes };
     }
     const leaf = { kind: 'components', ...components } as const;
-    return { form, txId, json: jsonOf(signature, leaf, path) };
+    return { form, txId, json: jsonOf(signature, leaf, path, this.#endorsements(seqno)) };
   }
 
   /** A signature vouches for itself: its root, with nothing to prove. */
@@ -70,8 +71,14 @@ export class ReceiptBuilder {
     const signature = await this.#signature(seqno);
     const { raw } = signature;
     if (raw === undefined) return 'unavailable';
-    const json = jsonOf(signature, { kind: 'digest', digest: raw.root }, []);
+    const leaf = { kind: 'digest', digest: raw.root } as const;
+    const json = jsonOf(signature, leaf, [], this.#endorsements(seqno));
     return { form: 'json', txId: { view: viewOf(raw.view), seqno }, json };
+  }
+
+  /** Over these a receipt of a former service leads to this one. */
+  #endorsements(seqno: Seqno): readonly string[] {
+    return serviceEndorsementsAfter(this.#deps.store.committedView, seqno);
   }
 
   #components(entry: ParsedEntry): LeafComponents {
@@ -112,6 +119,7 @@ function jsonOf(
   { raw }: ReadSignature,
   leaf: ReceiptLeaf,
   proof: readonly PathStep[],
+  serviceEndorsements: readonly string[],
 ): ReceiptValue {
   invariant(raw?.cert !== undefined, 'the node signed with a certificate');
   const { cert, node, sig } = raw;
@@ -121,6 +129,6 @@ function jsonOf(
     signature: sig,
     leaf,
     proof,
-    serviceEndorsements: [],
+    serviceEndorsements,
   });
 }

@@ -47,6 +47,8 @@ export interface ReplayRequest {
      */
     readonly load: (store: Store, root: string) => Promise<boolean>;
   };
+  /** Leaves private tables out: their secrets are not known yet. */
+  readonly publicOnly?: boolean;
   /** A signature up to which this node knows everything to be committed. */
   readonly committed?: Seqno;
   readonly onProgress?: (entries: number, bytes: number) => void;
@@ -281,6 +283,7 @@ class Replay {
     try {
       const entry = parseEntry(bytes, offset);
       if (entry.seqno === expected && entry.view >= this.#state.views.lastView) {
+        if (this.#request.publicOnly === true) return { entry, privateMaps: [] };
         const secret = this.#secretOf(entry);
         return { entry, privateMaps: this.#applying ? openEntry(entry, secret) : undefined };
       }

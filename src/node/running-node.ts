@@ -4,12 +4,13 @@
 import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface.ts';
 import { InvariantError, invariant } from '../base/assert.ts';
 import type { LocalIndex } from '../base/environment.ts';
-import { messageOf } from '../base/errors.ts';
+import { CodedError, messageOf } from '../base/errors.ts';
 import { type NodeId, type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
 import type { HeldSigningKey } from '../crypto/key-source.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { serviceInfo } from '../governance/nodes.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
-import type { SecretKeeper } from '../governance/recovery-shares.ts';
+import { type SecretKeeper, shareHoldersOf } from '../governance/recovery-shares.ts';
 import { SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
 import type {
   Backend,
@@ -20,6 +21,7 @@ import type {
   RunResult,
 } from '../http/backend.ts';
 import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
+import type { RecoveryDesk } from '../http/gov/recovery-endpoints.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
@@ -41,6 +43,7 @@ import type { Peer } from './peers/peer-network.ts';
 import { Peers } from './peers.ts';
 import { ReceiptBuilder } from './receipt-builder.ts';
 import { RecentTimes } from './recent-times.ts';
+import { PrivateRecovery } from './recovering/private-recovery.ts';
 import { Replica } from './replica.ts';
 import { Runner } from './runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
@@ -80,6 +83,8 @@ export class RunningNode implements Backend {
   #checkpointAt: Seqno;
   #checkpoint: Promise<void> = Promise.resolve();
   #checkpointing = false;
+  readonly #recovery: PrivateRecovery | undefined;
+  #opened: Promise<void> | undefined;
   #commits = 0;
   #transactions = 0;
   readonly #commitTimes = new RecentTimes();
@@ -113,7 +118,7 @@ export class RunningNode implements Backend {
       sealed: parts.sealed,
       shown: parts.shown,
       ...(parts.create === undefined ? {} : { create: parts.create }),
-      endsChunkAt: (signature) => this.#snapshots.endsChunkAt(signature),
+      endsChunkAt: (signature) => !this.#isRecovering && this.#snapshots.endsChunkAt(signature),
       onRound: (ms) => this.#commitTimes.note(ms),
       leadsIn: (view) => this.#replica.leadsIn(view),
     });
@@ -158,6 +163,16 @@ export class RunningNode implements Backend {
       ledgerFolder: folders.ledger,
       chunks,
     });
+    this.#recovery =
+      ledger.recovery &&
+      new PrivateRecovery(ledger.recovery, {
+        ...{ ledger, sealed: parts.sealed, random, clock, timers, log },
+        ledgerFolder: folders.ledger,
+        archivedTables: options.applications.flatMap((each) => each.archivedTables),
+        disk: dependencies.disk,
+        commit: (write) => this.commitService(write),
+        onFatal: dependencies.onFatal,
+      });
     this.#runner = new Runner({
       ...{ store, archive, views },
       replica: this.#replica,
@@ -223,8 +238,28 @@ export class RunningNode implements Backend {
       writeOpening(transaction, whole, this.#deps.random, identity.keys.wrapTo);
       also(transaction);
     });
-    await this.#ledger.markOpened();
+    await this.#markOpened();
     return txId;
+  }
+
+  /** What opens a new service by order of its members; see `transitionServiceToOpen`. */
+  opener(): (transaction: Transaction) => void {
+    return (transaction) => {
+      const { endorsement, identity, state } = this.#ledger;
+      const opening = {
+        ...shareHoldersOf(transaction),
+        secret: state.secrets.latest.bytes,
+        endorsement,
+        endorsingKeyDer: identity.serviceKey.publicKeyDer,
+        users: [],
+      };
+      writeOpening(transaction, opening, this.#deps.random, identity.keys.wrapTo);
+    };
+  }
+
+  /** Takes members' shares in; undefined unless this node recovers a service. */
+  get recovery(): RecoveryDesk | undefined {
+    return this.#recovery;
   }
 
   /** Has a snapshot taken at the next signature. */
@@ -247,6 +282,7 @@ export class RunningNode implements Backend {
       timers: this.#deps.timers,
       tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
       ...desksOf(this.#ledger, this.#options.signatures, this.#deps),
+      recovery: { verifier: this.#deps.verifier ?? nodeVerifier, desk: this.#recovery },
       onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
@@ -256,6 +292,7 @@ export class RunningNode implements Backend {
   async stop(): Promise<void> {
     this.#stopNotice = true;
     await this.#frontDoor?.close();
+    await this.#recovery?.stop();
     const snapshots = this.#snapshots.stop();
     const leads = this.#replica.consensus.role === 'leader';
     await this.#replica.stop();
@@ -308,8 +345,15 @@ export class RunningNode implements Backend {
     return this.#ledger.state.views.complete();
   }
 
-  receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt> {
-    return this.#receipts.receipt(seqno, form);
+  async receipt(seqno: Seqno, form: 'json' | 'cose'): Promise<Receipt | NoReceipt> {
+    if (this.#isRecovering && seqno < (this.#recovery?.firstSeqno ?? 0)) {
+      throw new CodedError(
+        'ServiceRecovering',
+        `receipts of transactions before the recovery come when the service is open again`,
+        { status: 503, retryAfterSeconds: 5 },
+      );
+    }
+    return await this.#receipts.receipt(seqno, form);
   }
 
   node(): NodeFacts {
@@ -318,7 +362,11 @@ export class RunningNode implements Backend {
     const { role } = consensus;
     return {
       nodeId: this.nodeId,
-      state: isReady ? 'PartOfNetwork' : 'Initialized',
+      state: !isReady
+        ? 'Initialized'
+        : this.#isRecovering
+          ? 'PartOfPublicNetwork'
+          : 'PartOfNetwork',
       view: consensus.view,
       role: role === 'pre-candidate' ? 'candidate' : role,
       primaryId: consensus.leader,
@@ -370,6 +418,16 @@ export class RunningNode implements Backend {
     return this.#frontDoor.stats();
   }
 
+  get #isRecovering(): boolean {
+    return this.#recovery?.isPending === true;
+  }
+
+  /** Notes, once, that this service was open: from then on its loss is noticed at a start. */
+  #markOpened(): Promise<void> {
+    this.#opened ??= this.#ledger.markOpened();
+    return this.#opened;
+  }
+
   #serviceStatus(): string | undefined {
     const row = this.current().table(SERVICE_INFO).get(SINGLETON);
     if (row === undefined) return undefined;
@@ -413,6 +471,11 @@ export class RunningNode implements Backend {
 
   #onCommitted({ seqno, transactions, bytes }: CommittedSignature): void {
     this.#snapshots.onCommit(seqno, bytes);
+    this.#recovery?.onCommit();
+    if (this.#opened === undefined && this.#ledger.beginning.kind === 'found') {
+      const info = serviceInfo(this.#ledger.state.store.committedView);
+      if (info?.status === 'Open') this.#markOpened().catch(this.#deps.onFatal);
+    }
     this.#commits += 1;
     this.#transactions += transactions;
     const due = seqno - this.#checkpointAt >= this.#options.checkpointEntries;
@@ -431,7 +494,8 @@ export class RunningNode implements Backend {
     const { identity, state } = this.#ledger;
     const { store, tree } = state;
     const seqno = store.committed;
-    if (seqno === this.#checkpointAt) return;
+    // A state without its private part must never be taken for the whole one.
+    if (seqno === this.#checkpointAt || this.#isRecovering) return;
     const capture = store.capture();
     if (capture === undefined) return;
     this.#checkpointAt = seqno;

@@ -3,12 +3,16 @@
  * which is also how a joiner begins with what it was given (`joining/`).
  */
 import { join } from 'node:path';
+import { invariant } from '../base/assert.ts';
 import type { Disk, LocalIndex, Sealer } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
+import { textOfTxId } from '../base/ids.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { writeFirstJoinPolicy } from '../governance/first-join-policy.ts';
 import { joinPolicy } from '../governance/join-policy.ts';
 import { nodeInfo } from '../governance/nodes.ts';
 import { type MemberAtCreation, writeCreation } from '../governance/opening.ts';
+import { writeRecoveryCreation } from '../governance/recovery.ts';
 import type { Transaction } from '../kv/tables.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
 import { firstPeers } from './joining/joined-service.ts';
@@ -26,6 +30,8 @@ import {
   type ShownEvidence,
 } from './own-evidence.ts';
 import type { Peer } from './peers/peer-network.ts';
+import { takeOverLedger } from './recovering/recovered-ledger.ts';
+import type { SurvivingLedger } from './recovering/surviving-ledger.ts';
 import { reopenLedger } from './restart.ts';
 import { RunningNode } from './running-node.ts';
 import { SEALED_ENDING, SealedFolder } from './sealed-folder.ts';
@@ -36,6 +42,11 @@ import { virtualSealer } from './virtual-sealer.ts';
 export interface NewService {
   readonly members: readonly MemberAtCreation[];
   readonly recoveryThreshold: number;
+}
+
+/** A service that goes on from the ledger of a lost one. */
+export interface ServiceRecovery {
+  readonly survivor: SurvivingLedger;
 }
 
 export interface Started {
@@ -52,7 +63,7 @@ export interface Started {
 export async function startNode(
   options: NodeOptions,
   dependencies: NodeDependencies,
-  creation: NewService | undefined,
+  creation: NewService | ServiceRecovery | undefined,
   peers: readonly Peer[] = [],
 ): Promise<Started> {
   const { disk, random, log } = dependencies;
@@ -129,8 +140,11 @@ async function founded(
   dependencies: NodeDependencies,
   folders: NodeFolders,
   sealed: SealedFolder,
-  creation: NewService | undefined,
+  creation: NewService | ServiceRecovery | undefined,
 ): Promise<OpenedLedger> {
+  if (creation !== undefined && 'survivor' in creation) {
+    return await takeOverLedger(creation.survivor, options, dependencies, folders, sealed);
+  }
   if (creation !== undefined) return await beginLedger(options, dependencies, folders, sealed);
   throw new CodedError(
     'NothingToStart',
@@ -149,11 +163,25 @@ async function creationOf(
   ledger: OpenedLedger,
   options: NodeOptions,
   dependencies: NodeDependencies,
-  creation: NewService,
+  creation: NewService | ServiceRecovery,
 ): Promise<Founding> {
   const { identity, nodeCertificatePem, serviceCertificatePem } = ledger;
   const founder = await ownEvidence(identity.nodeKey.publicKeyDer, dependencies);
   const node = await describeNode(identity, nodeCertificatePem, options, founder);
+  if ('survivor' in creation) {
+    const { recovery } = ledger;
+    invariant(recovery !== undefined, 'a ledger that was taken over says from whom');
+    const createTxId = textOfTxId(recovery.create);
+    const { lastRoot } = recovery;
+    return {
+      shown: founder,
+      create: (transaction) => {
+        const row = { serviceCertificatePem, createTxId, lastRoot, node };
+        writeRecoveryCreation(transaction, row);
+        writeFirstJoinPolicy(transaction, founder);
+      },
+    };
+  }
   const certificateDaysMax = SERVICE_CERTIFICATE_DAYS;
   const whole = { ...creation, serviceCertificatePem, certificateDaysMax, node, founder };
   return { shown: founder, create: (transaction) => writeCreation(transaction, whole) };

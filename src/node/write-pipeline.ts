@@ -16,7 +16,12 @@ import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoAfter, type TxId, type View } from '../base/ids.ts';
 import { REPLICATED_ENTRY_BYTES_MAX, UNCOMMITTED_TRANSACTIONS_MAX } from '../base/limits.ts';
 import { isPublicName, type MapWrites } from '../kv/write-set.ts';
-import { FLAG_CHUNK_AFTER, NO_CLAIMS, sealTransaction } from '../ledger/entry.ts';
+import {
+  FLAG_CHUNK_AFTER,
+  FLAG_CHUNK_BEFORE,
+  NO_CLAIMS,
+  sealTransaction,
+} from '../ledger/entry.ts';
 import { signatureMaps } from '../ledger/signature.ts';
 import type { LedgerState } from './ledger-state.ts';
 import { factsOf, type KnownNodes, nodesAfter } from './membership.ts';
@@ -38,6 +43,8 @@ export interface PipelineOptions {
   readonly serviceSignatureTransactions: number;
   /** A chunk ends at the first signature from which on it has this many bytes. */
   readonly chunkBytes: number;
+  /** Whether the view's first entry says that it begins a chunk (ledger-format.md §12). */
+  readonly begins?: boolean;
   /** Issuer and subject in the COSE signatures' CWT claims. */
   readonly issuer: string;
   readonly subject: string;
@@ -133,7 +140,8 @@ export class WritePipeline {
   begin(first?: readonly MapWrites[]): TxId {
     invariant(!this.#isOpen && this.#round === 'idle', 'a view begins once');
     const seqno = this.#next;
-    if (first !== undefined) this.#takeIn(first, NO_CLAIMS);
+    const flags = this.#options.begins === true ? FLAG_CHUNK_BEFORE : 0;
+    if (first !== undefined) this.#takeIn(first, NO_CLAIMS, flags);
     this.#isSignatureDue = true;
     this.#start();
     return { view: this.#options.view, seqno };
@@ -194,10 +202,10 @@ export class WritePipeline {
     }
   }
 
-  #takeIn(writeSet: readonly MapWrites[], claimsDigest: Uint8Array): Seqno {
+  #takeIn(writeSet: readonly MapWrites[], claimsDigest: Uint8Array, flags = 0): Seqno {
     const seqno = this.#next;
     const nodes = nodesAfter(this.#nodes, writeSet);
-    const sealed = this.#seal(seqno, writeSet, claimsDigest, 0);
+    const sealed = this.#seal(seqno, writeSet, claimsDigest, flags);
     this.#deps.pool?.learnNext(writeSet, this.#options.view, seqno);
     this.#next = seqnoAfter(seqno);
     this.#deps.state.store.apply(seqno, writeSet);

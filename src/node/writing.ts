@@ -55,11 +55,12 @@ export class Writing
 
   newPipeline(view: View, links: WritePipelineLinks): WritePipeline {
     const { ledger, endsChunkAt, onRound } = this.#parts;
+    const begins = ledger.recovery?.create.view === view;
     const { identity, state, pool } = ledger;
     const { clock, timers } = this.#deps;
     const { signatures, chunkBytes } = this.#options;
     return new WritePipeline(
-      { ...signatures, nodeId: identity.nodeKey.fingerprint, view, chunkBytes },
+      { ...signatures, nodeId: identity.nodeKey.fingerprint, view, chunkBytes, begins },
       {
         ...{ state, pool, clock, timers, onRound, endsChunkAt },
         nodeKey: identity.nodeKey,
@@ -75,7 +76,8 @@ export class Writing
     isUnproven: boolean,
   ): Promise<readonly MapWrites[] | undefined> {
     const { ledger, create } = this.#parts;
-    if (ledger.state.newest === 0) {
+    const { beginning } = ledger;
+    if (beginning.kind === 'found' && beginning.view === view) {
       invariant(create !== undefined, 'who founds a service knows what it begins with');
       return this.#written(create);
     }

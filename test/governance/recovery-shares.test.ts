@@ -1,4 +1,4 @@
-// Who gets which share of the ledger secret, and that so many of them lead back to it, and no fewer.
+// Who gets which share of the ledger secret, and that so many of them lead back to it, no fewer.
 
 import { describe, expect, test } from 'vitest';
 import { seqnoOf } from '../../src/base/ids.ts';

@@ -200,6 +200,15 @@ export function standInKeys({
         false,
       );
     },
+    endorsedAuthority: async (publicKeyDer, subject, validity, issuer: Issuer) => {
+      const { subject: issuerName } = certificateOfPem(issuer.certificatePem);
+      return certificate(
+        { publicKeyDer, subject, hosts: [], validity },
+        issuer.key,
+        issuerName,
+        true,
+      );
+    },
     certificateRequest: async (key, subject, hosts) => {
       const info = derSequence(
         derUnsigned(Uint8Array.of(0)),
