@@ -44,8 +44,11 @@ export function httpAsker(
         let bytes = 0;
         response.on('data', (piece: Buffer) => {
           bytes += piece.length;
-          if (bytes > bytesMax) call.destroy(new Error(`it is longer than ${bytesMax} bytes`));
-          else pieces.push(piece);
+          pieces.push(piece);
+          if (bytes <= bytesMax) return;
+          // Said first: what came so far may end as if it were whole.
+          fail(`the answer is longer than ${bytesMax} bytes`);
+          call.destroy();
         });
         response.on('end', () => {
           const after = Number(response.headers['retry-after']);
