@@ -27,6 +27,7 @@ import {
   type TpmQuote,
   tpmSignatureBytes,
 } from './tpm-quote.ts';
+import { parseJson, shown } from './untrusted-json.ts';
 import type { EvidenceClaims, Verdict } from './verdict.ts';
 
 /** What a confidential VM shows, before it is put into evidence. */
@@ -61,7 +62,7 @@ export function azureCvmEvidence(parts: AzureCvmQuote, endorsements: string): Ev
 /** The parts of evidence; throws `BadEvidence`, or `BadTpmQuote` for its registers. */
 export function readAzureCvmEvidence(evidence: Evidence): AzureCvmQuote {
   if (evidence.format !== 'Concordat_Azure_CVM_v1')
-    throw bad(`its format is ${evidence.format}`);
+    throw bad(`its format is ${shown(evidence.format)}`);
   // Evidence may come straight from JSON that nobody has looked at.
   if (typeof evidence.quote !== 'string') throw bad('its quote is not a text');
   if (evidence.quote.length > EVIDENCE_CHARS_MAX) throw bad('its quote is too long');
@@ -249,9 +250,9 @@ function checkConfiguration(list: CheckList, policy: AzureCvmPolicy, hcl: HclRep
     {
       kind: 'policy',
       code: 'SecureBootNotAsAsked',
-      message: `secure boot is ${JSON.stringify(found)}; the policy asks for ${secureBoot}`,
+      message: `secure boot is ${shown(found)}; the policy asks for ${secureBoot}`,
     },
-    { found: String(found), asked: String(secureBoot) },
+    { found: shown(found), asked: String(secureBoot) },
   );
 }
 
@@ -308,7 +309,7 @@ type Members = Readonly<Record<string, unknown>>;
 
 function parsed(bytes: Uint8Array): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return parseJson(bytes);
   } catch (cause) {
     throw bad('its quote is not JSON', cause);
   }

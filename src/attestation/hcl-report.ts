@@ -6,6 +6,7 @@ import { CodedError, messageOf } from '../base/errors.ts';
 import { fromBase64Url } from '../base/portable-bytes.ts';
 import { rsaSpki } from '../crypto/rsa-key.ts';
 import type { HashName } from '../crypto/verifier.ts';
+import { parseJson } from './untrusted-json.ts';
 
 export interface HclReport {
   /** Of the header: 1, or 2 on newer machines; both have the same layout. */
@@ -81,7 +82,7 @@ type RuntimeData = Pick<HclReport, 'attestationKey' | 'vmConfiguration' | 'userD
 function readRuntimeData(bytes: Uint8Array): RuntimeData {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = parseJson(bytes);
   } catch (cause) {
     throw bad('its data are not JSON', cause);
   }

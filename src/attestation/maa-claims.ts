@@ -15,6 +15,7 @@ import { type RsaNumbers, rsaNumbers, sameRsaKey } from '../crypto/rsa-key.ts';
 import type { CheckList, Refusal } from './check-list.ts';
 import type { MaaPolicy } from './maa-policy.ts';
 import type { SnpPolicy, TcbVersion } from './policy.ts';
+import { shown } from './untrusted-json.ts';
 import type { EvidenceClaims } from './verdict.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -95,7 +96,7 @@ function checkReport(list: CheckList, tee: JsonObject, policy: SnpPolicy): void 
     (policy.vmpl ?? [0]).some((level) => level === vmpl),
     'the privilege level is allowed',
     refused('policy', 'TokenVmpl', 'the report was made at another privilege level'),
-    { vmpl: String(vmpl) },
+    { vmpl: shown(vmpl) },
   );
   checkTcb(list, tee, policy);
   for (const [name, isAsked] of [
@@ -170,7 +171,7 @@ function checkContainer(
       sameBytes(data.slice(0, binding.length), binding),
     'the report is bound to the runtime data that were sent',
     refused('binding', 'TokenReportData', 'the report is about other runtime data'),
-    { found: String(tee[`${SNP}reportdata`]), expected: toHex(binding) },
+    { found: shown(tee[`${SNP}reportdata`]), expected: toHex(binding) },
   );
 }
 
@@ -187,7 +188,7 @@ function checkVm(
       claims.secureboot === secureBoot,
       'secure boot is as the policy asks',
       refused('policy', 'TokenSecureBoot', `secure boot is not ${secureBoot ? 'on' : 'off'}`),
-      { found: String(claims.secureboot) },
+      { found: shown(claims.secureboot) },
     );
   }
   const attested: unknown = claims['x-ms-azurevm-attested-pcrs'];
@@ -199,7 +200,7 @@ function checkVm(
       attestedPcrs.every((index) => known.includes(index)),
       'the service looked at the registers that the policy asks for',
       refused('policy', 'TokenPcrs', 'the service did not look at each register asked for'),
-      { found: known.join(' '), asked: attestedPcrs.join(' ') },
+      { found: known.map(shown).join(' '), asked: attestedPcrs.join(' ') },
     );
   }
 }
@@ -219,7 +220,7 @@ function checkNonce(list: CheckList, { claims, nonce }: Read, policy: MaaPolicy)
     found === expected,
     'the token repeats the nonce',
     refused('binding', 'TokenNonce', 'the token repeats another nonce: it is an old one'),
-    { found: String(found), expected },
+    { found: shown(found), expected },
   );
 }
 
@@ -274,7 +275,7 @@ export function maaClaims(
   if (reportData === undefined) return undefined;
   const details: Record<string, string> = {};
   for (const [name, value] of [...Object.entries(claims), ...Object.entries(tee)]) {
-    if (typeof value !== 'object') details[name] = String(value);
+    if (typeof value !== 'object') details[name] = shown(value);
   }
   return { platform, measurement, hostData, reportData, details };
 }
@@ -295,7 +296,7 @@ function objectOf(value: unknown): JsonObject {
 
 /** A claim that must be there and be `false`: one that is missing denies nothing. */
 function unless(list: CheckList, name: string, value: unknown, refusal: Refusal): void {
-  const values = { found: String(value) };
+  const values = { found: shown(value) };
   list.expect(name, value === false, 'the token denies it', refusal, values);
 }
 
@@ -318,7 +319,7 @@ function equal(
   refusal: Refusal,
 ): void {
   const holds = typeof value === 'string' && accepted.includes(value);
-  const values = { found: String(value), allowed: accepted.join(' ') };
+  const values = { found: shown(value), allowed: accepted.join(' ') };
   list.expect(name, holds, 'it is one that is allowed', refusal, values);
 }
 

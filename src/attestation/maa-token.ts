@@ -13,6 +13,7 @@ import { CheckList } from './check-list.ts';
 import { checkMaaClaims, type JsonObject, maaClaims } from './maa-claims.ts';
 import type { MaaIssuerKeys } from './maa-keys.ts';
 import type { MaaPolicy } from './maa-policy.ts';
+import { parseJson, type Reviver, shown } from './untrusted-json.ts';
 import type { Verdict } from './verdict.ts';
 
 /** A token as it reads; nothing in it is proven by that. */
@@ -81,7 +82,7 @@ function checkHeader(list: CheckList, { alg, crit }: JsonObject): boolean {
   const isRs256 = list.expect('token algorithm', alg === 'RS256', 'the algorithm is RS256', {
     kind: 'unproven',
     code: 'TokenAlgorithm',
-    message: `the token's algorithm is ${JSON.stringify(alg)}; only RS256 proves anything here`,
+    message: `the token's algorithm is ${shown(alg)}; only RS256 proves anything here`,
   });
   if (crit === undefined) return isRs256;
   list.fail('token header', {
@@ -101,7 +102,7 @@ function checkIssuer(
 ): MaaIssuerKeys | undefined {
   const isAllowed = typeof iss === 'string' && allowed.includes(iss);
   const found = isAllowed ? known.filter(({ issuer }) => issuer === iss) : [];
-  const values = { issuer: String(iss), allowed: allowed.join(' ') };
+  const values = { issuer: shown(iss), allowed: allowed.join(' ') };
   const good = list.expect(
     'token issuer',
     isAllowed,
@@ -109,7 +110,7 @@ function checkIssuer(
     {
       kind: 'unproven',
       code: 'TokenIssuer',
-      message: `the issuer ${JSON.stringify(iss)} is none that the policy trusts`,
+      message: `the issuer ${shown(iss)} is none that the policy trusts`,
     },
     values,
   );
@@ -121,7 +122,7 @@ function checkIssuer(
     {
       kind: 'unproven',
       code: 'IssuerKeysMissing',
-      message: `the keys of ${String(iss)} are not at hand: fetch them from its /certs`,
+      message: `the keys of ${shown(iss)} are not at hand: fetch them from its /certs`,
     },
     values,
   );
@@ -144,9 +145,9 @@ async function checkSignature(
     {
       kind: 'unproven',
       code: 'TokenKeyUnknown',
-      message: `${issuer} has ${named.length} keys of the name ${JSON.stringify(kid)}, not one`,
+      message: `${issuer} has ${named.length} keys of the name ${shown(kid)}, not one`,
     },
-    { kid: String(kid) },
+    { kid: shown(kid) },
   );
   if (!isOne || key === undefined) return;
   list.expect('token signature', await isSigned(token, key.certificate), 'the key signed it', {
@@ -215,7 +216,7 @@ function checkTimes(list: CheckList, claims: JsonObject, skewMs: number, atMs: n
   const issuedMs = milliseconds(iat);
   const fromMs = milliseconds(nbf);
   const untilMs = milliseconds(exp);
-  const values = { iat: String(iat), nbf: String(nbf), exp: String(exp), at: String(atMs) };
+  const values = { iat: shown(iat), nbf: shown(nbf), exp: shown(exp), at: String(atMs) };
   if (issuedMs === undefined || fromMs === undefined || untilMs === undefined) {
     list.fail(
       'token times',
@@ -258,15 +259,12 @@ function milliseconds(seconds: unknown): number | undefined {
   return isTime && seconds >= 0 ? seconds * 1000 : undefined;
 }
 
-/** The third argument is the source text access of ECMAScript; older engines leave it out. */
-type Reviver = (key: string, value: unknown, context?: { readonly source?: string }) => unknown;
-
 function objectIn(what: string, text: string, reviver?: Reviver): JsonObject {
   const bytes = fromBase64Url(text);
   if (bytes === undefined) throw bad(`its ${what} is not base64url`);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes), reviver);
+    value = parseJson(bytes, reviver);
   } catch (cause) {
     throw bad(`its ${what} is not JSON`, cause);
   }

@@ -3,6 +3,7 @@
  * flat, and evaluated as the service does, so that an outcome can be foretold.
  */
 import { CodedError } from '../base/errors.ts';
+import { parseJson } from './untrusted-json.ts';
 
 export type ClaimValue = string | number | boolean;
 
@@ -33,7 +34,7 @@ export function readReleasePolicy(text: string): ReleasePolicy {
   if (text.length > POLICY_CHARS_MAX) throw bad('', `it has ${text.length} characters`);
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw bad('', 'it is not JSON', cause);
   }

@@ -30,6 +30,7 @@ import {
   unknownCritical,
 } from '../../crypto/x509-extensions.ts';
 import { isSignedBy } from '../../crypto/x509-signature.ts';
+import { parseJson, shown } from '../untrusted-json.ts';
 
 /** What was asked, and whom the answer must be from. */
 export interface ReleaseQuestion {
@@ -82,10 +83,7 @@ export async function readRelease(
   const chain = chainIn(header);
   const [leaf] = chain;
   if (header.alg !== 'RS256' || header.crit !== undefined) {
-    throw refused(
-      'ReleaseAlgorithm',
-      `it is signed by ${JSON.stringify(header.alg)}, not RS256`,
-    );
+    throw refused('ReleaseAlgorithm', `it is signed by ${shown(header.alg)}, not RS256`);
   }
   await checkChain(chain, trust, atMs);
   checkHost(leaf, question.vaultUrl);
@@ -214,7 +212,7 @@ function releaseIn(payload: Members, question: ReleaseQuestion): WrappedRelease 
     throw refused('ReleaseNonce', 'it repeats another nonce: it answers an older question');
   }
   if (request.enc !== question.algorithm) {
-    throw refused('ReleaseEcho', `it was wrapped by ${JSON.stringify(request.enc)}`);
+    throw refused('ReleaseEcho', `it was wrapped by ${shown(request.enc)}`);
   }
   const response = members(payload.response, 'response');
   const bundle = members(response.key, 'response.key');
@@ -239,7 +237,7 @@ function keyIdIn(
   const prefix = `${new URL(vaultUrl).origin}/keys/${keyName}/`;
   const version = typeof kid === 'string' && kid.startsWith(prefix) && kid.slice(prefix.length);
   if (typeof kid !== 'string' || version === false || !/^[0-9a-zA-Z-]{1,64}$/.test(version)) {
-    throw refused('ReleaseKey', `it is about ${JSON.stringify(kid)}, not about ${prefix}…`);
+    throw refused('ReleaseKey', `it is about ${shown(kid)}, not about ${prefix}…`);
   }
   if (keyVersion !== undefined && version !== keyVersion) {
     throw refused('ReleaseKey', `it is about version ${version}, not about ${keyVersion}`);
@@ -268,7 +266,7 @@ function checkPolicy(bundle: Members, { releasePolicy }: ReleaseQuestion): void 
 /** The service writes a policy's spaces anew, but not its order. */
 function canonical(policy: string): string {
   try {
-    return JSON.stringify(JSON.parse(policy));
+    return JSON.stringify(parseJson(policy));
   } catch {
     return policy;
   }
@@ -285,8 +283,7 @@ const KINDS: Readonly<Record<string, ReleasedKind>> = {
 
 function kindOf(kty: unknown): ReleasedKind {
   const kind = typeof kty === 'string' && Object.hasOwn(KINDS, kty) ? KINDS[kty] : undefined;
-  if (kind === undefined)
-    throw refused('ReleaseKey', `its kind ${JSON.stringify(kty)} is unknown`);
+  if (kind === undefined) throw refused('ReleaseKey', `its kind ${shown(kty)} is unknown`);
   return kind;
 }
 
@@ -298,7 +295,7 @@ function ciphertextIn(keyHsm: unknown, { algorithm }: ReleaseQuestion): Uint8Arr
     throw bad('the envelope of the key has an unknown form');
   }
   if (!KEY_WRAP_NAMES.some((name) => name === header.enc) || header.enc !== algorithm) {
-    throw refused('ReleaseEcho', `the key is wrapped by ${JSON.stringify(header.enc)}`);
+    throw refused('ReleaseEcho', `the key is wrapped by ${shown(header.enc)}`);
   }
   const { ciphertext: text } = envelope;
   const ciphertext =
@@ -314,7 +311,7 @@ function jsonIn(what: string, text: string): Members {
   if (bytes === undefined) throw bad(`its ${what} is not base64url`);
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = parseJson(bytes);
   } catch (cause) {
     throw bad(`its ${what} is not JSON`, cause);
   }

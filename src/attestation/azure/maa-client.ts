@@ -8,6 +8,7 @@ import { CodedError, messageOf } from '../../base/errors.ts';
 import { toBase64Url, toUtf8 } from '../../base/portable-bytes.ts';
 import { type MaaIssuerKeys, readMaaKeys } from '../maa-keys.ts';
 import type { HttpAsker, HttpReply } from '../sources/http-asker.ts';
+import { parseJson, shown } from '../untrusted-json.ts';
 
 /** What of a container goes to the service. */
 export interface SnpAttestation {
@@ -81,14 +82,14 @@ function encoded(value: object): string {
 function answerOf({ status, body }: HttpReply, issuer: string): unknown {
   let answer: unknown;
   try {
-    answer = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    answer = parseJson(body);
   } catch (cause) {
     const why = `it answers ${status} with something else than JSON: ${messageOf(cause)}`;
     throw refused(issuer, why, cause);
   }
   if (status === 200) return answer;
   const error = isObject(answer) && isObject(answer.error) ? answer.error : {};
-  throw refused(issuer, `it answers ${status} ${String(error.code)}: ${String(error.message)}`);
+  throw refused(issuer, `it answers ${status} ${shown(error.code)}: ${shown(error.message)}`);
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -313,6 +313,30 @@ test.each(UNREADABLE)('%s is no token, and no error either', async (_, token) =>
   expect(verdict).toMatchObject({ accepted: false, refusal: { code: 'BadToken' } });
 });
 
+const deep = (levels: number): string => '['.repeat(levels) + ']'.repeat(levels);
+const PLACES = ['alg', 'kid', 'iss', 'exp', 'nonce', 'x-ms-attestation-type', 'secureboot'];
+const awkward = PLACES.flatMap((place) => [
+  [place, '{"toString":1,"valueOf":1}'] as const,
+  [place, deep(60)] as const,
+  [place, deep(40_000)] as const,
+  [place, `[${deep(30)},{"toJSON":1,"toString":null}]`] as const,
+]);
+
+test.each(awkward)('what cannot be printed throws nothing, as %s', async (place, value) => {
+  const put = (json: Json): string =>
+    JSON.stringify({ ...json, [place]: 0 }).replace(`"${place}":0`, `"${place}":${value}`);
+  const tokens = [
+    `${base64Url(put(header))}.${base64Url(JSON.stringify(good))}.AAAA`,
+    `${base64Url(JSON.stringify(header))}.${base64Url(put(good))}.AAAA`,
+    `${base64Url(JSON.stringify(header))}.${base64Url(put(goodVm))}.AAAA`,
+  ];
+  for (const token of tokens) {
+    for (const policy of [container, vm]) {
+      expect((await judgeMaaToken(token, policy, known, AT_MS)).accepted).toBe(false);
+    }
+  }
+});
+
 const leaf = signer.jwks().keys[0] ?? {};
 const BAD_KEYS: readonly (readonly [what: string, jwks: unknown])[] = [
   ['nothing', null],
