@@ -1,12 +1,11 @@
 /**
  * A node's own evidence: obtained at each start, bound to the node's key, and judged here first by
- * what every policy shares. Evidence that nobody will believe is better known before it is sent.
+ * what every join policy asks. Evidence that nobody will believe is better known before it is sent.
  */
 import type { Evidence, PlatformName } from '../attestation/evidence.ts';
 import { judgeEvidence } from '../attestation/judge.ts';
 import type { AmdRoots } from '../attestation/judging.ts';
 import type { EvidencePolicy } from '../attestation/policy.ts';
-import { SNP_SHARED_POLICY } from '../attestation/snp-verdict.ts';
 import type { EvidenceSource } from '../attestation/sources/source.ts';
 import { virtualSource } from '../attestation/sources/virtual-source.ts';
 import type { EvidenceClaims } from '../attestation/verdict.ts';
@@ -72,7 +71,7 @@ export async function ownEvidence(
   const source = dependencies.evidenceSource ?? virtualSource();
   const binding = sha256(publicKeyDer);
   const evidence = await source.evidenceFor(binding, publicKeyDer);
-  const policy = { ...SHARED_POLICIES[source.platform], binding };
+  const policy = { ...LEAST_POLICIES[source.platform], binding };
   const { accepted, refusal, claims } = await nodeJudge(dependencies)(evidence, policy);
   if (!accepted || claims === undefined) {
     const { code = 'Refused', message = 'it could not be read' } = refusal ?? {};
@@ -120,9 +119,9 @@ export async function evidenceAtRestart(
   }
 }
 
-/** What evidence must prove whoever reads it. */
-const SHARED_POLICIES: Readonly<Record<PlatformName, EvidencePolicy>> = {
+/** What every join policy asks: a founder whom its own service would not let in stays alone. */
+const LEAST_POLICIES: Readonly<Record<PlatformName, EvidencePolicy>> = {
   virtual: { platforms: { virtual: {} } },
-  snp: { platforms: { snp: SNP_SHARED_POLICY } },
-  'azure-cvm': { platforms: { 'azure-cvm': { report: SNP_SHARED_POLICY } } },
+  snp: { platforms: { snp: {} } },
+  'azure-cvm': { platforms: { 'azure-cvm': { report: {} } } },
 };

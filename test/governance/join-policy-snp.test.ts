@@ -209,6 +209,11 @@ test('a founder that would convince nobody founds nothing', async () => {
     code: 'OwnEvidenceRefused',
     fields: { reason: 'DebugAllowed' },
   });
+  // Its service would let nobody in who is like it.
+  const vlek = ownEvidence(FOUNDER, dependencies({ chip: { kind: 'VLEK' } }));
+  await expect(vlek).rejects.toThrow(/SigningKeyNotAccepted/);
+  const old = ownEvidence(FOUNDER, dependencies({ report: { version: 2 } }));
+  await expect(old).rejects.toThrow(/ReportVersionLow/);
   const strangers = { ...dependencies({}), amdRoots: fakePki('Genoa').roots };
   await expect(ownEvidence(FOUNDER, strangers)).rejects.toThrow(/RootNotPinned|RootOfOther/);
 });
