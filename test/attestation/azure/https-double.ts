@@ -89,7 +89,9 @@ export function makeLeaf(
 /** The authority of this process's servers; made and trusted once. */
 const tlsAuthority = makeAuthority('CN of a test');
 const tlsLeaf = makeLeaf('localhost', tlsAuthority);
-setDefaultCACertificates([...getCACertificates('default'), pemOf(tlsAuthority.certificate)]);
+/** For other processes that shall trust these servers, in PEM. */
+export const TLS_AUTHORITY: string = pemOf(tlsAuthority.certificate);
+setDefaultCACertificates([...getCACertificates('default'), TLS_AUTHORITY]);
 
 /** Answers JSON on a free port; what an answer throws is a 500 with its words. */
 export async function httpsDouble(answer: Answering): Promise<HttpsDouble> {
