@@ -19,6 +19,12 @@ const HASHES: Readonly<Record<string, string>> = {
   'SHA-512': 'sha512',
 };
 
+const KEY_KINDS: Readonly<Record<string, string>> = {
+  ECDSA: 'ec',
+  'RSA-PSS': 'rsa',
+  EdDSA: 'ed25519',
+};
+
 /** How a script names a way to sign. */
 export interface SignatureAlgorithmName {
   readonly name: string;
@@ -43,6 +49,10 @@ export function verifyNow(
     return expected.length === signature.length && timingSafeEqual(expected, signature);
   }
   const publicKey = publicKeyOf(key);
+  const kind = KEY_KINDS[algorithm.name];
+  if (kind !== undefined && publicKey.asymmetricKeyType !== kind) {
+    throw new TypeError(`${algorithm.name} takes no ${publicKey.asymmetricKeyType} key`);
+  }
   switch (algorithm.name) {
     case 'ECDSA': {
       const ec = { key: publicKey, dsaEncoding: 'ieee-p1363' } as const;

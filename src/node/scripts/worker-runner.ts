@@ -3,6 +3,7 @@
  * waits for one (design decision 4). A script that cannot be interrupted loses its thread; the next
  * one gets a new thread.
  */
+import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Timers } from '../../base/environment.ts';
 import { CodedError, messageOf } from '../../base/errors.ts';
@@ -77,8 +78,9 @@ class WorkerRunner implements ScriptRunner {
 
   #thread(): Worker {
     if (this.#worker !== undefined) return this.#worker;
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const worker = new Worker(new URL(`./script-worker.${extension}`, import.meta.url), {
+    // As it is in a checkout, or compiled in a package.
+    const file = `script-worker${extname(import.meta.filename)}`;
+    const worker = new Worker(join(import.meta.dirname, file), {
       name: 'scripts',
       env: {},
       workerData: { signal: this.#signal.buffer },

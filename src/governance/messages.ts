@@ -1,0 +1,142 @@
+/**
+ * What members sign (governance.md §4): COSE_Sign1 messages with headers of governance's own, and
+ * whose they are.
+ */
+import { hexOf, textOf, utf8 } from '../base/bytes.ts';
+import { CodedError, isCoded, messageOf } from '../base/errors.ts';
+import {
+  algorithmOfId,
+  decodeSign1,
+  HEADER_ALGORITHM,
+  HEADER_KEY_ID,
+  type Sign1,
+  signatureStructure,
+} from '../crypto/cose.ts';
+import { sha256 } from '../crypto/hash.ts';
+import { COSE_BY_CURVE, readPublicKey } from '../crypto/public-key.ts';
+import type { Verifier } from '../crypto/verifier.ts';
+import { certificateOfPem } from '../crypto/x509.ts';
+import type { ReadView } from '../kv/tables.ts';
+import { MEMBER_CERTS, MEMBER_INFO } from './tables.ts';
+
+export type MessageType =
+  | 'proposal'
+  | 'ballot'
+  | 'withdrawal'
+  | 'ack'
+  | 'state_digest'
+  | 'recovery_share';
+
+export const MESSAGE_TYPE = 'ccf.gov.msg.type';
+export const MESSAGE_CREATED_AT = 'ccf.gov.msg.created_at';
+export const MESSAGE_PROPOSAL_ID = 'ccf.gov.msg.proposal_id';
+
+/** A message whose signature is that of a member. */
+export interface MemberMessage {
+  readonly memberId: string;
+  readonly type: MessageType;
+  /** Seconds since 1970, as the member says. */
+  readonly createdAt: number;
+  readonly proposalId?: string;
+  readonly payload: Uint8Array;
+  /** The whole message, as it came. */
+  readonly bytes: Uint8Array;
+  /** Hex SHA-256 of the signature's bytes. */
+  readonly signatureDigest: string;
+}
+
+/** Who may have signed: any member, or only one who takes part. */
+export type Signers = 'member' | 'active_member';
+
+/**
+ * Reads a message and checks whose it is. Rejects with `InvalidAuthenticationInfo`, whose sentence
+ * goes into the details of a 401.
+ */
+export async function readMemberMessage(
+  bytes: Uint8Array,
+  type: MessageType,
+  signers: Signers,
+  view: ReadView,
+  verifier: Verifier,
+): Promise<MemberMessage> {
+  const message = decoded(bytes);
+  const header = message.protectedHeader;
+  const algorithm = algorithmOfId(header.get(HEADER_ALGORITHM));
+  if (algorithm === undefined) throw refused('Unsupported algorithm');
+  const kid = header.get(HEADER_KEY_ID);
+  if (!(kid instanceof Uint8Array)) throw refused('Missing kid in protected header');
+  const said = header.get(MESSAGE_TYPE);
+  if (said !== type) {
+    throw refused(`Unexpected message type: ${shown(said)}, expected: ${type}`);
+  }
+  const createdAt = header.get(MESSAGE_CREATED_AT);
+  if (typeof createdAt !== 'number' || !Number.isSafeInteger(createdAt) || createdAt < 0) {
+    throw refused(`${MESSAGE_CREATED_AT} is ${shown(createdAt)}, not a time in seconds`);
+  }
+  const proposalId = header.get(MESSAGE_PROPOSAL_ID);
+  const needsId = type === 'ballot' || type === 'withdrawal';
+  if (needsId && typeof proposalId !== 'string') {
+    throw refused(`Missing ${MESSAGE_PROPOSAL_ID} in protected header`);
+  }
+  const { payload } = message;
+  if (payload === undefined) throw refused('The payload is missing: it travels in the message');
+  const memberId = Buffer.from(kid).toString('latin1');
+  const key = memberKey(view, memberId, signers);
+  if (!(await isSigned(message, payload, key, algorithm, verifier))) {
+    throw refused('Signature verification failed');
+  }
+  return {
+    ...{ memberId, type, createdAt, payload, bytes },
+    ...(typeof proposalId === 'string' ? { proposalId } : {}),
+    signatureDigest: hexOf(sha256(message.signature)),
+  };
+}
+
+function decoded(bytes: Uint8Array): Sign1 {
+  try {
+    return decodeSign1(bytes);
+  } catch (thrown) {
+    if (!isCoded(thrown, 'BadCose')) throw thrown;
+    throw refused(`Failed to parse COSE_Sign1: ${messageOf(thrown)}`);
+  }
+}
+
+/** The public key (SPKI, DER) of a member who may sign. */
+function memberKey(view: ReadView, memberId: string, signers: Signers): Uint8Array {
+  const id = utf8(memberId);
+  const pem = view.table(MEMBER_CERTS).get(id);
+  if (pem === undefined) throw refused('Signer is not a known member');
+  if (signers === 'active_member' && statusOf(view, id) !== 'Active') {
+    throw refused('Signer is not an active member');
+  }
+  return certificateOfPem(textOf(pem)).publicKeyDer;
+}
+
+function statusOf(view: ReadView, id: Uint8Array): unknown {
+  const row = view.table(MEMBER_INFO).get(id);
+  return row === undefined ? undefined : Reflect.get(JSON.parse(textOf(row)), 'status');
+}
+
+async function isSigned(
+  message: Sign1,
+  payload: Uint8Array,
+  publicKeyDer: Uint8Array,
+  named: string,
+  verifier: Verifier,
+): Promise<boolean> {
+  const key = readPublicKey(publicKeyDer);
+  if (key.kind !== 'ec') return false;
+  const { algorithm, hash } = COSE_BY_CURVE[key.curve];
+  if (algorithm !== named) throw refused('Unsupported algorithm');
+  const signed = signatureStructure(message.protectedBytes, payload);
+  const { signature } = message;
+  return verifier.ecdsa({ publicKeyDer, signature, encoding: 'raw', hash, message: signed });
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? value.slice(0, 100) : String(value).slice(0, 100);
+}
+
+function refused(why: string): CodedError {
+  return new CodedError('InvalidAuthenticationInfo', why, { status: 401 });
+}
