@@ -7,6 +7,7 @@ import { CodedError } from '../base/errors.ts';
 import type { Command, CommandIo } from './command.ts';
 import { BUNDLE_USAGE, verifyBundle } from './verify/bundle.ts';
 import { REPORT_USAGE, verifyReport } from './verify/report.ts';
+import { SERVICE_USAGE, verifyService } from './verify/service.ts';
 import { TOKEN_USAGE, verifyToken } from './verify/token.ts';
 import { EXIT_CODES } from './verify/verdict-exit.ts';
 import type { VerifyWorld } from './verify/world.ts';
@@ -30,6 +31,12 @@ const ACTIONS: readonly Action[] = [
     summary: 'a token of Microsoft Azure Attestation, offline',
     usage: TOKEN_USAGE,
     run: verifyToken,
+  },
+  {
+    name: 'service',
+    summary: 'a live service: every node by its evidence',
+    usage: SERVICE_USAGE,
+    run: verifyService,
   },
   {
     name: 'bundle',

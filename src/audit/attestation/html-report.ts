@@ -6,10 +6,12 @@
 import type { Check, RefusalKind, Verdict } from '../../attestation/verdict.ts';
 import { toHex } from '../../base/portable-bytes.ts';
 import { VERSION } from '../../base/version.ts';
-import type { Judged } from './bundle.ts';
 
 export interface HtmlReport {
-  readonly judged: readonly Judged[];
+  readonly judged: readonly {
+    readonly subject: { readonly name: string };
+    readonly verdict: Verdict;
+  }[];
   readonly policyName: string;
   readonly notes: readonly string[];
   readonly bundleDigest?: string;
@@ -36,6 +38,7 @@ const MEANINGS: Readonly<Record<RefusalKind, string>> = {
 const ACCEPTED =
   'The evidence is genuine: it was made by a processor of AMD that protects the memory of the ' +
   'machine, and everything that the policy asks for was found to be so.';
+const SESSION = 'Everything that was looked at was found to be so.';
 const VIRTUAL =
   'INSECURE. This is evidence of the virtual platform, for development. No hardware vouches for ' +
   'it: whoever runs the machine can read everything on it.';
@@ -49,7 +52,9 @@ const MARKS = {
 export function htmlReport(report: HtmlReport): string {
   const { judged, notes, policyName, bundleDigest } = report;
   const good = judged.filter(({ verdict }) => verdict.accepted).length;
-  const all = good === judged.length && good > 0;
+  const isVirtual = judged.some(({ verdict }) => verdict.claims?.platform === 'virtual');
+  const word = good === judged.length && good > 0 ? 'accepted' : 'refused';
+  const headline = isVirtual ? `${word}, INSECURE` : word;
   const times = new Set(judged.map(({ verdict }) => dayAndTime(verdict.atMs)));
   return `<!doctype html>
 <html lang="en">
@@ -57,11 +62,11 @@ export function htmlReport(report: HtmlReport): string {
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Attestation: ${all ? 'accepted' : 'refused'}</title>
+<title>Attestation ${headline}</title>
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>Attestation ${all ? 'accepted' : 'refused'}</h1>
+<h1>Attestation ${headline}</h1>
 <p>Confidential machines prove by <em>evidence</em>, signed by their processor, what they are and
 what they run. This page says how that evidence was judged.</p>
 <dl>
@@ -86,7 +91,8 @@ function countOf(count: number): string {
 function section(name: string, verdict: Verdict): string {
   const { accepted, checks, claims, refusal } = verdict;
   const isVirtual = claims?.platform === 'virtual';
-  const meaning = accepted ? ACCEPTED : MEANINGS[refusal?.kind ?? 'unproven'];
+  const good = claims === undefined ? SESSION : ACCEPTED;
+  const meaning = accepted ? good : MEANINGS[refusal?.kind ?? 'unproven'];
   const skipped = checks.filter(({ outcome }) => outcome === 'skipped').length;
   const reason =
     refusal === undefined

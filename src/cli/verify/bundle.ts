@@ -68,7 +68,7 @@ export async function verifyBundle(
     ];
     const { comment } = terms.policy;
     const policyName = `the policy in the bundle${comment === undefined ? '' : ` (${comment})`}`;
-    return await conclude({ judged, terms, policyName, notes }, values, io);
+    return await conclude({ judged, saved: judged, terms, policyName, notes }, values, io);
   } catch (thrown) {
     if (!isCoded(thrown) || !REFUSED.includes(thrown.code)) throw thrown;
     return refuse(thrown.code, thrown.message);

@@ -1,5 +1,6 @@
 /** What all actions of `concordat verify` do with verdicts: print, save, and say how it ended. */
 import { writeFile } from 'node:fs/promises';
+import type { Verdict } from '../../attestation/verdict.ts';
 import { bundleText, type Judged } from '../../audit/attestation/bundle.ts';
 import { htmlReport } from '../../audit/attestation/html-report.ts';
 import type { Terms } from '../../audit/attestation/subject.ts';
@@ -16,8 +17,16 @@ export interface OutcomeOptions {
   readonly save?: string | undefined;
 }
 
+/** Something judged that is no evidence: a session. */
+interface Shown {
+  readonly subject: { readonly name: string };
+  readonly verdict: Verdict;
+}
+
 export interface Outcome {
-  readonly judged: readonly Judged[];
+  readonly judged: readonly Shown[];
+  /** What can be judged again from a bundle. */
+  readonly saved: readonly Judged[];
   readonly terms: Terms;
   /** What by: a file's name, or what every policy shares. */
   readonly policyName: string;
@@ -31,11 +40,11 @@ export async function conclude(
   options: OutcomeOptions,
   io: CommandIo,
 ): Promise<number> {
-  const { judged, terms, policyName, notes } = outcome;
+  const { judged, saved, terms, policyName, notes } = outcome;
   const bundle =
     options.save === undefined
       ? undefined
-      : await bundleText(judged, terms, VERSION, nodeVerifier);
+      : await bundleText(saved, terms, VERSION, nodeVerifier);
   if (options.save !== undefined && bundle !== undefined)
     await write(options.save, bundle.text);
   if (options.html !== undefined) {

@@ -70,6 +70,7 @@ export async function verifyReport(
     ...(binding === undefined ? {} : { binding }),
   };
   const verdict = await judgeSubject(judged, terms, nodeVerifier);
-  const outcome = { judged: [{ subject: judged, verdict }], terms, policyName, notes };
+  const all = [{ subject: judged, verdict }];
+  const outcome = { judged: all, saved: all, terms, policyName, notes };
   return await conclude(outcome, values, io);
 }

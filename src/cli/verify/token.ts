@@ -55,7 +55,8 @@ export async function verifyToken(
   const token = new TextDecoder().decode(await fileBytes(path)).trim();
   const subject: TokenSubject = { kind: 'token', name: path, token, issuer, keys };
   const verdict = await judgeSubject(subject, terms, nodeVerifier);
-  const outcome = { judged: [{ subject, verdict }], terms, policyName, notes: [] };
+  const judged = [{ subject, verdict }];
+  const outcome = { judged, saved: judged, terms, policyName, notes: [] };
   return await conclude(outcome, values, io);
 }
 
