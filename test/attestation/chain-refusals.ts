@@ -73,6 +73,24 @@ function withArk(spec: Partial<CertificateSpec>): Pick<RefusalCase, 'evidence' |
   };
 }
 
+/** A chain that is sound but for its root's name, and pinned. */
+function renamedRoot(name: string): Pick<RefusalCase, 'evidence' | 'judging'> {
+  const { privateKey: signer, publicKey } = ark.keys;
+  const extensions = [AUTHORITY];
+  const root = makeCertificate({ subject: name, issuer: name, signer, publicKey, extensions });
+  const intermediate = makeCertificate({
+    subject: ask.commonName,
+    issuer: name,
+    signer,
+    publicKey: ask.keys.publicKey,
+    extensions,
+  });
+  return {
+    evidence: chained(CHIP.certificate, intermediate, root),
+    judging: { roots: { Milan: [sha256Hex(root)] } },
+  };
+}
+
 const replaced =
   (oid: string, value: Uint8Array | undefined) =>
   (extensions: readonly ExtensionSpec[]): readonly ExtensionSpec[] =>
@@ -111,6 +129,11 @@ const FORM: readonly RefusalCase[] = [
     code: 'EndorsementCount',
     how: 'the leaf alone',
     evidence: chained(CHIP.certificate),
+  },
+  {
+    code: 'EndorsementCount',
+    how: 'no root',
+    evidence: chained(CHIP.certificate, ask.certificate),
   },
   {
     code: 'EndorsementCount',
@@ -163,6 +186,58 @@ const NAMES: readonly RefusalCase[] = [
     evidence: withLeaf({ issuer: 'SEV-Genoa' }),
   },
   {
+    code: 'ChainOrder',
+    how: 'an intermediate that names another issuer',
+    evidence: withAsk({ issuer: 'ARK-Genoa' }),
+  },
+  {
+    code: 'ChainOrder',
+    how: 'a root that names another issuer',
+    ...withArk({ issuer: 'ARK-Genoa' }),
+  },
+  {
+    code: 'ChainNames',
+    how: 'a root of another name, though it is pinned',
+    ...renamedRoot('ARK-Other'),
+  },
+  {
+    code: 'ChainNames',
+    how: "a chip's key under the intermediate for clouds",
+    evidence: byChip({ kind: 'VLEK', certificate: { subject: 'SEV-VCEK' } }),
+    judging: { policy: { ...CAREFUL, signingKeys: ['VLEK'] } },
+  },
+  {
+    code: 'ChainNames',
+    how: 'neither VCEK nor VLEK under the intermediate for clouds',
+    evidence: byChip({ kind: 'VLEK', certificate: { subject: 'SEV-OTHER' } }),
+    judging: { policy: { ...CAREFUL, signingKeys: ['VLEK'] } },
+  },
+  {
+    code: 'ChainNames',
+    how: 'of a report that names no processor either, by a root that nobody knows',
+    evidence: reported(
+      { version: 2 },
+      newPki('Milan').chip({ certificate: { subject: 'SEV-OTHER' } }),
+    ),
+    judging: { whole: { platforms: { snp: { reportVersionMin: 2 } } } },
+    also: ['RootNotPinned'],
+  },
+  {
+    code: 'ChainNames',
+    how: 'an intermediate of a product that nobody knows',
+    evidence: chained(
+      MILAN.chip({ certificate: { issuer: 'SEV-Naples' }, keys: CHIP.keys }).certificate,
+      makeCertificate({
+        subject: 'SEV-Naples',
+        issuer: ark.commonName,
+        signer: ark.keys.privateKey,
+        publicKey: ask.keys.publicKey,
+        extensions: [AUTHORITY],
+      }),
+      ark.certificate,
+    ),
+  },
+  {
     code: 'ChainNames',
     how: 'a leaf that is neither VCEK nor VLEK',
     evidence: withLeaf({ subject: 'SEV-OTHER' }),
@@ -201,6 +276,16 @@ const NAMES: readonly RefusalCase[] = [
     code: 'RootOfOtherProduct',
     how: "a Milan's report by the chain of a Genoa",
     evidence: reported({ cpuid: [0x19, 1, 1] }, GENOA.chip()),
+    also: ['ProductNameMismatch', 'TcbBelowMinimum', 'CommittedTcbBelowMinimum'],
+  },
+];
+
+/** Of another product in all but the number that the processor says. */
+const DISGUISED: readonly RefusalCase[] = [
+  {
+    code: 'RootOfOtherProduct',
+    how: 'a Genoa whose certificate and report say Milan',
+    evidence: reported({ cpuid: [0x19, 1, 1] }, GENOA.chip({ productName: 'Milan-B0' })),
     also: ['ProductNameMismatch', 'TcbBelowMinimum', 'CommittedTcbBelowMinimum'],
   },
 ];
@@ -252,6 +337,16 @@ const SIGNATURES: readonly RefusalCase[] = [
     code: 'CertificateRole',
     how: 'an intermediate that may sign revocation lists only',
     evidence: withAsk({ extensions: [AUTHORITY, ONLY_CRL_SIGN] }),
+  },
+  {
+    code: 'CertificateRole',
+    how: 'a root that is no authority',
+    ...withArk({ extensions: [] }),
+  },
+  {
+    code: 'CertificateRole',
+    how: 'a root that may sign revocation lists only',
+    ...withArk({ extensions: [AUTHORITY, ONLY_CRL_SIGN] }),
   },
   {
     code: 'CertificateRole',
@@ -406,6 +501,7 @@ const REVOCATION: readonly RefusalCase[] = [
 export const CHAIN_REFUSALS: readonly RefusalCase[] = [
   ...FORM,
   ...NAMES,
+  ...DISGUISED,
   ...SIGNATURES,
   ...TIMES,
   ...REVOCATION,

@@ -1,5 +1,7 @@
 // One way to earn each refusal of a report by itself, by its platform and by the policy.
 
+import * as der from './der-writer.ts';
+import type { ExtensionSpec } from './fake-certificates.ts';
 import { chipIdOf, fakePki, TCBS } from './fake-pki.ts';
 import { CAREFUL } from './judged.ts';
 import { byChip, CHIP, MILAN, type RefusalCase, reported, withByte } from './refusal-case.ts';
@@ -7,6 +9,17 @@ import { byChip, CHIP, MILAN, type RefusalCase, reported, withByte } from './ref
 const vlek = MILAN.chip({ kind: 'VLEK' });
 const older = { ...TCBS.Milan, microcode: 218 };
 const good = reported();
+
+const turinId = chipIdOf('Turin', 1);
+/** The eight bytes of a Turin, and something behind them. */
+const sixtyFour = turinId.map((byte, at) => (at < 8 ? byte : 7));
+
+const replaced =
+  (oid: string, value: Uint8Array) =>
+  (extensions: readonly ExtensionSpec[]): readonly ExtensionSpec[] =>
+    extensions.map((extension) =>
+      extension.oid.endsWith(`3704${oid}`) ? { ...extension, value } : extension,
+    );
 
 const setting =
   (at: number) =>
@@ -172,6 +185,12 @@ const ORIGIN: readonly RefusalCase[] = [
     also: ['SigningKeyNotAccepted'],
   },
   {
+    code: 'ChainNames',
+    how: 'no key signed it, and the chain names none either',
+    evidence: byChip({ certificate: { subject: 'SEV-OTHER' } }, { flags: 7 << 2 }),
+    also: ['SigningKeyNone', 'SigningKeyNotAccepted'],
+  },
+  {
     code: 'SigningKeyMismatch',
     how: "a cloud's key in the report, a chip's in the certificate",
     evidence: reported({ flags: 1 << 2 }),
@@ -191,6 +210,11 @@ const ORIGIN: readonly RefusalCase[] = [
     code: 'ProductNameMismatch',
     how: 'a name that only begins like one',
     evidence: byChip({ productName: 'Milano' }),
+  },
+  {
+    code: 'ProductNameMismatch',
+    how: 'a certificate in the form of a Turin',
+    evidence: byChip({ extensions: replaced('.1.1', der.integer(1)) }),
   },
   {
     code: 'TcbMismatch',
@@ -219,6 +243,19 @@ const ORIGIN: readonly RefusalCase[] = [
     code: 'ChipIdMismatch',
     how: 'something behind the eight bytes of a Turin',
     evidence: reported(withByte(0x1a8, 1), fakePki('Turin').chip()),
+  },
+  {
+    code: 'ChipIdMismatch',
+    how: 'a Turin whose certificate says 64 bytes',
+    evidence: reported({}, fakePki('Turin').chip({ extensions: replaced('.1.4', sixtyFour) })),
+  },
+  {
+    code: 'ChipIdMismatch',
+    how: 'a Milan whose certificate says eight bytes',
+    evidence: byChip(
+      { extensions: replaced('.1.4', turinId.subarray(0, 8)) },
+      { chipId: turinId },
+    ),
   },
   {
     code: 'ChipIdMissing',
