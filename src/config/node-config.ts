@@ -13,6 +13,7 @@ type NodeValues = ReturnType<typeof NODE_SCHEMA.read>;
 type CommandValues = NodeValues['command'];
 export type StartSettings = NonNullable<CommandValues['start']>;
 export type JoinSettings = NonNullable<CommandValues['join']>;
+export type RecoverSettings = NonNullable<CommandValues['recover']>;
 export type OpeningSettings = NonNullable<StartSettings['opens']>;
 
 export type RedirectionSettings = NonNullable<
@@ -22,7 +23,8 @@ export type RedirectionSettings = NonNullable<
 /** How a node begins in an empty folder. */
 export type Beginning =
   | { readonly kind: 'start'; readonly start: StartSettings }
-  | { readonly kind: 'join'; readonly join: JoinSettings };
+  | { readonly kind: 'join'; readonly join: JoinSettings }
+  | { readonly kind: 'recover'; readonly recover: RecoverSettings };
 
 export interface NodeConfig extends Omit<NodeValues, 'command'> {
   readonly command: Beginning & { readonly serviceCertificateFile: string };
@@ -43,7 +45,7 @@ export function readNodeConfig(file: string): NodeConfig {
 /** The same of what a file holds; `path` is where relative paths start and what errors name. */
 export function nodeConfigOf(given: unknown, path: string): NodeConfig {
   const values = parsed(given, path);
-  const { type, start, join, service_certificate_file } = values.command;
+  const { type, start, join, recover, service_certificate_file } = values.command;
   const faults = [
     ...portFaults(values),
     ...timeoutFaults(values),
@@ -51,6 +53,9 @@ export function nodeConfigOf(given: unknown, path: string): NodeConfig {
   ];
   if (type === 'Join' && join === undefined) {
     faults.push('command.join is missing; command.type is "Join"');
+  }
+  if (type === 'Recover' && recover === undefined) {
+    faults.push('command.recover is missing; command.type is "Recover"');
   }
   if (type === 'Start' && (start === undefined || start.members.length === 0)) {
     faults.push('command.start.members is empty; a new service needs a first member');
@@ -66,6 +71,9 @@ export function nodeConfigOf(given: unknown, path: string): NodeConfig {
   const serviceCertificateFile = service_certificate_file;
   if (type === 'Join' && join !== undefined) {
     return { ...values, command: { kind: 'join', join, serviceCertificateFile } };
+  }
+  if (type === 'Recover' && recover !== undefined) {
+    return { ...values, command: { kind: 'recover', recover, serviceCertificateFile } };
   }
   if (start === undefined) throw bad(path, ['command.start is missing']);
   return { ...values, command: { kind: 'start', start, serviceCertificateFile } };

@@ -132,18 +132,26 @@ const join = optionalSection({
   ),
 });
 
+const recover = optionalSection({
+  previous_service_identity_file: required(
+    path,
+    'the certificate that the lost service had last, PEM: only its ledgers are believed',
+  ),
+});
+
 const command = section({
   type: required(
-    choice(['Start', 'Join']),
+    choice(['Start', 'Join', 'Recover']),
     'how this node begins when its folder is empty; a folder with a ledger goes on with it',
   ),
   service_certificate_file: defaulted(
     path,
     'service_cert.pem',
-    "the service's certificate: written by a start, read by a join",
+    "the service's certificate: written by a start and a recovery, read by a join",
   ),
   start,
   join,
+  recover,
 });
 
 /** All settings of a node. */

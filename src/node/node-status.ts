@@ -3,8 +3,11 @@
  * and the rows of `concordat status`. Fields are only ever added.
  */
 import { type TxId, textOfTxId } from '../base/ids.ts';
+import { serviceInfo } from '../governance/nodes.ts';
+import type { ServiceStatus } from '../governance/tables.ts';
 import type { NodeFacts } from '../http/backend.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
+import type { ReadView } from '../kv/tables.ts';
 
 export interface NodeStatus {
   readonly nodeId: string;
@@ -17,7 +20,7 @@ export interface NodeStatus {
   readonly view: number;
   /** The primary as this node knows it. */
   readonly primaryId?: string;
-  readonly serviceStatus: 'Opening' | 'Open';
+  readonly serviceStatus: ServiceStatus;
   /** The last committed transaction, `<view>.<seqno>`. */
   readonly committed: string;
   readonly committedSeqno: number;
@@ -58,7 +61,7 @@ export interface Quantiles {
 /** Where a status comes from. */
 export interface StatusSource {
   node(): NodeFacts;
-  applicationOpen(): boolean;
+  current(): ReadView;
   committed(): TxId;
   figures(): {
     readonly newestSeqno: number;
@@ -85,7 +88,7 @@ export function nodeStatusOf(
   return {
     ...{ nodeId, pid, version, platform, state, role, view },
     ...(primaryId === undefined ? {} : { primaryId }),
-    serviceStatus: source.applicationOpen() ? 'Open' : 'Opening',
+    serviceStatus: serviceInfo(source.current())?.status ?? 'Opening',
     committed: textOfTxId(committed),
     committedSeqno: committed.seqno,
     ...{ newestSeqno, uncommitted, transactions, rounds },

@@ -16,18 +16,26 @@ import type { NodeDependencies, NodeLog, NodeOptions } from '../../node/node-opt
 import { openOperatorListener } from '../../node/operator.ts';
 import type { Peer } from '../../node/peers/peer-network.ts';
 import { realClock, realTimers } from '../../node/real-time.ts';
+import { recoverService } from '../../node/recovering/recover-service.ts';
 import type { RunningNode } from '../../node/running-node.ts';
 import { type NewService, startNode } from '../../node/start-node.ts';
 import { whenStopped } from '../command-io.ts';
 import { nodeOptionsOf } from './configured-options.ts';
 import { evidenceSettingsOf } from './evidence-settings.ts';
 import { openIndexInTime } from './index-in-time.ts';
-import type { NodeReadyLine } from './node-ready.ts';
+import { type NodeReadyLine, type RecoveryLine, recoveryLine } from './node-ready.ts';
 import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
 
 export interface NodeProcess {
   readonly ready: NodeReadyLine;
   stop(): Promise<void>;
+}
+
+/** What an operator says of a recovery besides the configuration. */
+export interface RecoveryOrder {
+  /** Folders of what survived. */
+  readonly ledgers: readonly string[];
+  readonly acceptLoss: boolean;
 }
 
 export interface NodeProcessDependencies {
@@ -37,6 +45,8 @@ export interface NodeProcessDependencies {
   readonly signal: AbortSignal;
   /** The ledger says that this node has left the service for good. */
   readonly onRetired: () => void;
+  /** For a configuration whose command is a recovery. */
+  readonly recovery?: RecoveryOrder;
   /** Other hardware and other roots than the machine's own and AMD's: what tests have. */
   readonly evidence?: Pick<NodeDependencies, 'evidenceSource' | 'amdRoots'>;
 }
@@ -44,7 +54,7 @@ export interface NodeProcessDependencies {
 /** Starts a node; it listens when this resolves, unless `stopped`: it was stopped meanwhile. */
 export async function startNodeProcess(
   config: NodeConfig,
-  { log, onFatal, onRetired, signal, evidence }: NodeProcessDependencies,
+  { log, onFatal, onRetired, signal, evidence, recovery }: NodeProcessDependencies,
 ): Promise<NodeProcess | 'stopped'> {
   const world = { clock: realClock, timers: realTimers, random: systemRandom, log };
   const settings = evidenceSettingsOf(config, process.env);
@@ -62,9 +72,9 @@ export async function startNodeProcess(
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
-    const begun = await begin(config, dependencies, signal);
+    const begun = await begin(config, dependencies, signal, recovery);
     if (begun === 'stopped') return begun;
-    const { node, isNew, creation } = begun;
+    const { node, isNew, creation, recovered } = begun;
     started.push({ stop: () => node.stop() });
     const at = config.network.operator_interface.bind_address;
     // Before the node is ready: one that waits for its operator must be able to say so.
@@ -76,7 +86,7 @@ export async function startNodeProcess(
       return 'stopped';
     }
     if (creation !== undefined && isNew) await openService(config, creation, node, log);
-    if (config.command.kind === 'start') {
+    if (config.command.kind !== 'join') {
       writeFileSync(config.command.serviceCertificateFile, node.serviceCertificatePem);
     }
     const { host, port } = await node.listen();
@@ -95,6 +105,7 @@ export async function startNodeProcess(
       ledger: foldersOf(config.folder).ledger,
       service: { certificate: config.command.serviceCertificateFile },
       organisations: organisationsIn(node.current()),
+      ...(recovered === undefined ? {} : { recovery: recovered }),
     };
     started.push({ stop: () => removeOutputs(config) });
     writeOutputs(config, ready, node);
@@ -110,6 +121,7 @@ interface Begun {
   readonly isNew: boolean;
   /** What a new service begins with, where this node may found one. */
   readonly creation?: NewService;
+  readonly recovered?: RecoveryLine;
 }
 
 /** A node that founds a service, has joined one, or goes on with what its folder holds. */
@@ -117,6 +129,7 @@ async function begin(
   config: NodeConfig,
   dependencies: NodeDependencies,
   signal: AbortSignal,
+  order: RecoveryOrder | undefined,
 ): Promise<Begun | 'stopped'> {
   const { command } = config;
   const options = nodeOptionsOf(config);
@@ -127,6 +140,22 @@ async function begin(
   }
   // Held while the node joins too: its folder is nobody else's meanwhile.
   const index = await openIndexInTime(foldersOf(config.folder).index);
+  const held = { ...dependencies, openIndex: async () => index };
+  if (command.kind === 'recover') {
+    const { ledgers = [], acceptLoss = false } = order ?? {};
+    const previous = readFileSync(command.recover.previous_service_identity_file, 'utf8');
+    try {
+      const { node, isNew, ...rest } = await recoverService(options, held, {
+        ...{ ledgers, acceptLoss, signal },
+        previousCertificatePem: previous,
+      });
+      return { node, isNew, recovered: recoveryLine(rest) };
+    } catch (error) {
+      await index.close();
+      if (signal.aborted) return 'stopped';
+      throw error;
+    }
+  }
   let peers: readonly Peer[] | undefined;
   try {
     peers = await joinService(config, command, options, dependencies, signal);
@@ -135,7 +164,6 @@ async function begin(
     if (isCoded(error, 'JoinStopped')) return 'stopped';
     throw error;
   }
-  const held = { ...dependencies, openIndex: async () => index };
   const { node } = await startNode(options, held, undefined, peers);
   return { node, isNew: peers !== undefined };
 }
@@ -174,7 +202,7 @@ async function openService(
   node: RunningNode,
   log: NodeLog,
 ): Promise<void> {
-  if (command.kind === 'join' || command.start.opens === undefined) return;
+  if (command.kind !== 'start' || command.start.opens === undefined) return;
   log.info('opening the service');
   const { users, writeAlso } = readOpening(command.start.opens);
   await node.openService({ holders: members, threshold: recoveryThreshold, users }, writeAlso);

@@ -5,6 +5,8 @@
 
 import type { ResidentRow } from '../../apps/organisations.ts';
 import type { PlatformName } from '../../attestation/evidence.ts';
+import { textOfTxId } from '../../base/ids.ts';
+import type { Recovering, RefusedLedger } from '../../node/recovering/recover-service.ts';
 
 export interface NodeReadyLine {
   readonly ready: true;
@@ -24,6 +26,39 @@ export interface NodeReadyLine {
   readonly ledger: string;
   readonly service: { readonly certificate: string };
   readonly organisations: readonly OrganisationLine[];
+  /** Of a node that recovers a service, or has recovered it. */
+  readonly recovery?: RecoveryLine;
+}
+
+export interface RecoveryLine {
+  /** False when the service was recovered by an earlier start. */
+  readonly isUnderWay: boolean;
+  /** The ledger that was chosen, and its last transaction. */
+  readonly ledger?: string;
+  readonly end?: string;
+  /** Whether the ledgers given prove that no committed transaction is missing, and how many would. */
+  readonly isComplete?: boolean;
+  readonly given?: number;
+  readonly needed?: number;
+  /** Beyond this transaction completeness is not proven. */
+  readonly provenTo?: string;
+  readonly refused: readonly RefusedLedger[];
+}
+
+/** What is told of a recovery. */
+export function recoveryLine({
+  choice,
+  refused,
+}: Pick<Recovering, 'choice' | 'refused'>): RecoveryLine {
+  if (choice === undefined) return { isUnderWay: false, refused };
+  const { ledger, isComplete, given, needed, provenTo } = choice;
+  return {
+    isUnderWay: true,
+    ledger: ledger.given,
+    end: textOfTxId(ledger.end),
+    ...{ isComplete, given, needed, refused },
+    ...(provenTo === undefined ? {} : { provenTo: textOfTxId(provenTo) }),
+  };
 }
 
 /** An organisation as the ledger knows it. */

@@ -2,15 +2,17 @@
  * `concordat node start` and `concordat node join`: a node from its configuration file, until it is
  * told to stop.
  */
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CodedError, isCoded } from '../../base/errors.ts';
 import { type NodeConfig, nodeConfigOf, readNodeConfig } from '../../config/node-config.ts';
+import { certificateOfPem } from '../../crypto/x509.ts';
 import type { CommandIo } from '../command.ts';
 import { whenStopped } from '../command-io.ts';
 import { EXIT } from '../exit-codes.ts';
 import { nodeLog } from '../node-log.ts';
 import type { NodeAction } from './action.ts';
-import { startNodeProcess } from './node-process.ts';
+import { type RecoveryOrder, startNodeProcess } from './node-process.ts';
 import type { NodeReadyLine } from './node-ready.ts';
 import { readMembers, readOpening } from './service-opening.ts';
 
@@ -68,12 +70,19 @@ async function run(
   return await runNode(config, json, io);
 }
 
-async function runNode(config: NodeConfig, json: boolean, io: CommandIo): Promise<number> {
+/** Runs a node until it is told to stop. */
+export async function runNode(
+  config: NodeConfig,
+  json: boolean,
+  io: CommandIo,
+  recovery?: RecoveryOrder,
+): Promise<number> {
   const retired = new AbortController();
   const signal = AbortSignal.any([io.signal, retired.signal]);
   const node = await startNodeProcess(config, {
     log: nodeLog(io),
     signal,
+    ...(recovery === undefined ? {} : { recovery }),
     onFatal: (error) => {
       // What is in memory can no longer be trusted to match the disk: end at once.
       const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -94,7 +103,8 @@ async function runNode(config: NodeConfig, json: boolean, io: CommandIo): Promis
   return EXIT.good;
 }
 
-async function check(
+/** Judges a configuration and the files it names. */
+export async function check(
   kind: NodeConfig['command']['kind'],
   file: string,
   json: boolean,
@@ -108,6 +118,10 @@ async function check(
       readMembers(start);
       if (start.opens !== undefined) readOpening(start.opens);
     }
+    if (config.command.kind === 'recover') {
+      const { previous_service_identity_file: identity } = config.command.recover;
+      certificateOfPem(readFileSync(identity, 'utf8'));
+    }
   } catch (error) {
     const isMissing = error instanceof Error && 'syscall' in error;
     if (!isCoded(error) && !isMissing) throw error;
@@ -120,7 +134,8 @@ async function check(
   return EXIT.good;
 }
 
-async function configFrom(file: string): Promise<NodeConfig> {
+/** Reads a configuration; `-` stands for standard input. */
+export async function configFrom(file: string): Promise<NodeConfig> {
   if (file !== '-') return readNodeConfig(file);
   let text = '';
   for await (const piece of process.stdin.setEncoding('utf8')) text += piece;
@@ -133,7 +148,8 @@ async function configFrom(file: string): Promise<NodeConfig> {
   return nodeConfigOf(given, `${process.cwd()}/standard input`);
 }
 
-function mustBe(
+/** Refuses a configuration that is for another command. */
+export function mustBe(
   kind: NodeConfig['command']['kind'],
   { command }: NodeConfig,
   file: string,
@@ -146,6 +162,19 @@ function mustBe(
   );
 }
 
+/** How far a recovery got, and what it waits for. */
+function recoveryRows({ recovery }: NodeReadyLine): readonly (readonly [string, string])[] {
+  if (recovery?.isUnderWay !== true) return [];
+  const { ledger, end, isComplete, provenTo } = recovery;
+  const proven =
+    isComplete === true ? 'nothing committed is missing' : 'completeness not proven';
+  const beyond = isComplete === true ? '' : ` beyond ${provenTo ?? 'its beginning'}`;
+  return [
+    ['recovered from', `${ledger} up to ${end}: ${proven}${beyond}`],
+    ['waits for', 'a vote for transition_service_to_open, then for recovery shares'],
+  ];
+}
+
 function readyTable(ready: NodeReadyLine): string {
   const rows: readonly (readonly [string, string])[] = [
     ['node', ready.nodeId],
@@ -154,6 +183,7 @@ function readyTable(ready: NodeReadyLine): string {
     ['operator', ready.operator.url],
     ['ledger', ready.ledger],
     ['service certificate', ready.service.certificate],
+    ...recoveryRows(ready),
   ];
   const lines = rows.map(([label, value]) => `  ${label.padEnd(19)}  ${value}`);
   const mode = ready.platform === 'virtual' ? 'INSECURE: virtual mode.' : ready.platform;

@@ -11,7 +11,7 @@ import {
 import { bytesOfBase64, textOf } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import type { Verifier } from '../../crypto/verifier.ts';
-import { verifyMemberMessage } from '../../governance/member-messages.ts';
+import { readMemberMessage } from '../../governance/messages.ts';
 import { encryptedShareOf, type ShareSubmission } from '../../governance/submitted-shares.ts';
 import type { ReadView, Transaction } from '../../kv/tables.ts';
 import { errorAnswer, jsonAnswer } from '../answers.ts';
@@ -27,7 +27,6 @@ export interface RecoveryEndpointDependencies {
 }
 
 const API_VERSIONS = ['2023-06-01-preview', '2024-07-01'];
-const SHARE_MESSAGE = 'recovery_share';
 const SHARE_MESSAGE_BYTES_MAX = 64 * 1024;
 
 export function recoveryEndpoints({
@@ -106,9 +105,10 @@ async function signedShare(
   view: ReadView,
   verifier: Verifier,
 ): Promise<Uint8Array> {
-  const { memberId, payload } = await verifyMemberMessage(
+  const { memberId, payload } = await readMemberMessage(
     request.body,
-    SHARE_MESSAGE,
+    'recovery_share',
+    'active_member',
     view,
     verifier,
   );
