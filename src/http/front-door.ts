@@ -34,6 +34,7 @@ import { OPERATOR_FEATURES, type OperatorFeature } from './file-endpoints.ts';
 import { ForwardedRequests } from './forwarded-requests.ts';
 import { Forwarder } from './forwarder.ts';
 import { frontendApplications } from './frontends.ts';
+import type { GovernanceDesk } from './gov/gov-request.ts';
 import type { RecoveryEndpointDependencies } from './gov/recovery-endpoints.ts';
 import { HeldRequests } from './held-requests.ts';
 import type { JoinDesk } from './join-desk.ts';
@@ -87,6 +88,8 @@ export interface FrontDoorDependencies {
   /** What members' signed orders need; without it they are not taken. */
   readonly actions?: ActionDesk;
   readonly recovery?: RecoveryEndpointDependencies;
+  /** What members' decisions need; without it none are taken. */
+  readonly governance?: GovernanceDesk;
   /** Told of what must not happen. A broken invariant among it should stop the node. */
   readonly onFault: (fault: unknown, where: string) => void;
 }
@@ -151,6 +154,7 @@ class HttpsFrontDoor implements FrontDoor {
       join: dependencies.join,
       actions: dependencies.actions,
       recovery: dependencies.recovery,
+      governance: dependencies.governance,
       routes: (name) => router.routes(name),
     })) {
       router.add(frontend, application);

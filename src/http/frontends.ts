@@ -6,10 +6,14 @@ import type { Application, Endpoint } from '../apps/interface.ts';
 import type { Backend } from './backend.ts';
 import { commonEndpoints } from './common-endpoints.ts';
 import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
+import type { GovernanceDesk } from './gov/gov-request.ts';
+import { NODE_READINGS } from './gov/node-readings.ts';
+import { memberEndpoints, PROPOSAL_READINGS } from './gov/proposal-endpoints.ts';
 import {
   type RecoveryEndpointDependencies,
   recoveryEndpoints,
 } from './gov/recovery-endpoints.ts';
+import { serviceEndpoints } from './gov/service-endpoints.ts';
 import type { JoinDesk } from './join-desk.ts';
 import { joinEndpoint } from './join-endpoint.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
@@ -29,6 +33,8 @@ export interface FrontendDependencies {
   readonly actions: ActionDesk | undefined;
   /** Without it there are no recovery shares to be had or handed in. */
   readonly recovery: RecoveryEndpointDependencies | undefined;
+  /** Without it members can read, and decide nothing. */
+  readonly governance: GovernanceDesk | undefined;
   /** All routes of a frontend, once they are installed. */
   readonly routes: (frontend: FrontendName) => readonly Route[];
 }
@@ -42,6 +48,7 @@ export function frontendApplications({
   join,
   actions,
   recovery,
+  governance,
   routes,
 }: FrontendDependencies): readonly { frontend: FrontendName; application: Application }[] {
   const { version } = backend.node();
@@ -61,6 +68,10 @@ export function frontendApplications({
     ]),
     builtIn('gov', [
       ...common('gov'),
+      ...PROPOSAL_READINGS,
+      ...NODE_READINGS,
+      ...serviceEndpoints(backend),
+      ...(governance === undefined ? [] : memberEndpoints(governance)),
       ...(recovery === undefined ? [] : recoveryEndpoints(recovery)),
     ]),
   ];
@@ -84,6 +95,6 @@ const INFO: Readonly<Record<FrontendName, Omit<DocumentInfo, 'version'>>> = {
   },
   gov: {
     title: 'Concordat governance',
-    description: 'The common endpoints of the governance frontend.',
+    description: 'What members decide, and what they decided.',
   },
 };
