@@ -140,6 +140,18 @@ describe('endorsements of the utility VM', () => {
     expect(refusals(await judged(endorsed(uvm), byEndorsers(issuer)))).toEqual([]);
   });
 
+  test.each(['sha256', 'sha384', 'sha512'])('an issuer named by %s', async (hash) => {
+    const issuer = didOf(root, `eku:${UVM_EKU}`, hash);
+    const uvm = uvmEndorsement({ measurement: MEASUREMENT, issuer });
+    expect(refusals(await judged(endorsed(uvm), byEndorsers(issuer)))).toEqual([]);
+  });
+
+  test('an issuer named by the intermediate', async () => {
+    const issuer = didOf(chain[1] ?? root, `eku:${UVM_EKU}`);
+    const uvm = uvmEndorsement({ measurement: MEASUREMENT, issuer });
+    expect(refusals(await judged(endorsed(uvm), byEndorsers(issuer)))).toEqual([]);
+  });
+
   test('long after their certificates have expired', async () => {
     const authorities = uvmAuthorities({ leaf: { notAfterMs: Date.UTC(2025, 11, 1) } });
     const uvm = uvmEndorsement({ measurement: MEASUREMENT, authorities });

@@ -39,6 +39,7 @@ export interface UvmAuthorityOptions {
   readonly usages?: readonly string[];
   readonly leaf?: Partial<CertificateSpec>;
   readonly intermediate?: Partial<CertificateSpec>;
+  readonly root?: Partial<CertificateSpec>;
 }
 
 let keys:
@@ -57,6 +58,7 @@ export function uvmAuthorities(options: UvmAuthorityOptions = {}): UvmAuthoritie
     publicKey: root.publicKey,
     scheme: PKCS1,
     extensions: [CA],
+    ...options.root,
   });
   const middleCertificate = makeCertificate({
     subject: 'UVM CA',
@@ -84,9 +86,9 @@ export function uvmAuthorities(options: UvmAuthorityOptions = {}): UvmAuthoritie
 }
 
 /** `did:x509` of an authority's certificate with a demand on the leaf. */
-export function didOf(certificate: Uint8Array, demand: string): string {
-  const fingerprint = createHash('sha256').update(certificate).digest('base64url');
-  return `did:x509:0:sha256:${fingerprint}::${demand}`;
+export function didOf(certificate: Uint8Array, demand: string, hash = 'sha256'): string {
+  const fingerprint = createHash(hash).update(certificate).digest('base64url');
+  return `did:x509:0:${hash}:${fingerprint}::${demand}`;
 }
 
 export interface UvmOptions {
@@ -105,6 +107,10 @@ export interface UvmOptions {
   /** Instead of the usual JSON. */
   readonly payload?: string;
   readonly form?: 'json' | 'statement';
+  /** More of the protected header. */
+  readonly extra?: readonly (readonly [label: number | string, value: unknown])[];
+  /** What a statement's payload is said to be; SHA-384 unless told otherwise. */
+  readonly payloadHash?: number;
 }
 
 /** COSE_Sign1 of an endorsement. */
@@ -150,7 +156,7 @@ function statementHeader(options: UvmOptions): Uint8Array {
   return map([
     ...common(options),
     [encode(15), claims],
-    entry(258, -43),
+    entry(258, options.payloadHash ?? -43),
     entry(259, options.contentType ?? 'application/octet-stream'),
   ]);
 }
@@ -163,6 +169,7 @@ function common(options: UvmOptions): readonly Entry[] {
     entry(1, options.algorithm ?? -38),
     entry(33, chain),
     entry(34, [-16, options.thumbprint ?? new Uint8Array(digest)]),
+    ...(options.extra ?? []).map(([label, value]) => entry(label, value)),
   ];
 }
 

@@ -3,7 +3,7 @@
 import type { UvmPolicy } from '../../src/attestation/policy.ts';
 import { toHex } from '../../src/base/portable-bytes.ts';
 import * as der from './der-writer.ts';
-import { rsaKeys } from './fake-certificates.ts';
+import { type ExtensionSpec, rsaKeys } from './fake-certificates.ts';
 import { MEASUREMENT, signedReport, snpEvidence } from './fake-pki.ts';
 import {
   didOf,
@@ -45,6 +45,21 @@ const payload = (how: string, text: string): RefusalCase => ({
 const other: UvmAuthorities = { ...AUTHORITIES, leaf: rsaKeys() };
 const measured = toHex(MEASUREMENT);
 
+const AUTHORITY: ExtensionSpec = {
+  oid: '2.5.29.19',
+  critical: true,
+  value: der.sequence(der.truth),
+};
+const NO_INTERMEDIATE: ExtensionSpec = {
+  ...AUTHORITY,
+  value: der.sequence(der.truth, der.integer(0)),
+};
+const CRL_SIGN: ExtensionSpec = {
+  oid: '2.5.29.15',
+  critical: true,
+  value: Uint8Array.of(3, 2, 1, 2),
+};
+
 const FORM: readonly RefusalCase[] = [
   {
     code: 'UvmUnreadable',
@@ -64,6 +79,27 @@ const FORM: readonly RefusalCase[] = [
     how: 'more certificates than any chain has',
     ...endorsed({ chain: Array.from({ length: 9 }, () => root) }),
   },
+  {
+    code: 'UvmUnreadable',
+    how: 'headers that must be understood',
+    ...endorsed({ extra: [[2, ['iss']]] }),
+  },
+  {
+    code: 'UvmUnreadable',
+    how: 'a statement about another kind of digest',
+    ...endorsed({ form: 'statement', payloadHash: -16 }),
+  },
+  {
+    code: 'UvmUnreadable',
+    how: 'more bytes than any has',
+    ...endorsed({ extra: [['filling', new Uint8Array(140_000)]] }),
+  },
+  {
+    code: 'UvmUnreadable',
+    how: 'an issuer of two thousand characters',
+    ...endorsed({ issuer: `${AUTHORITIES.did}::${'x'.repeat(2000)}` }),
+  },
+  { code: 'UvmUnreadable', how: 'a header twice', ...endorsed({ extra: [['feed', 'other']] }) },
   payload('no JSON', '{'),
   payload('a list', '[]'),
   payload('no version', JSON.stringify({ 'x-ms-sevsnpvm-launchmeasurement': measured })),
@@ -110,6 +146,29 @@ const ORIGIN: readonly RefusalCase[] = [
   },
   {
     code: 'UvmChain',
+    how: 'an intermediate that may sign revocation lists only',
+    ...endorsed({
+      authorities: uvmAuthorities({ intermediate: { extensions: [AUTHORITY, CRL_SIGN] } }),
+    }),
+  },
+  {
+    code: 'UvmChain',
+    how: 'a leaf that names another issuer',
+    ...endorsed({ authorities: uvmAuthorities({ leaf: { issuer: 'Someone' } }) }),
+  },
+  {
+    code: 'UvmChain',
+    how: 'one authority more than the root allows',
+    ...endorsed({ authorities: uvmAuthorities({ root: { extensions: [NO_INTERMEDIATE] } }) }),
+  },
+  {
+    code: 'UvmChain',
+    how: 'a leaf without any authority',
+    ...endorsed({ chain: AUTHORITIES.chain.slice(0, 1) }),
+    also: ['UvmIssuer'],
+  },
+  {
+    code: 'UvmChain',
     how: 'a critical extension',
     ...endorsed({
       authorities: uvmAuthorities({
@@ -137,6 +196,36 @@ const ORIGIN: readonly RefusalCase[] = [
     code: 'UvmIssuer',
     how: 'a demand that is not known here',
     ...endorsed({ issuer: didOf(root, 'san:dns:example.org') }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'a subject that is not in pairs',
+    ...endorsed({ issuer: didOf(root, 'subject:CN:ContainerPlat:O') }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'a subject with a broken escape',
+    ...endorsed({ issuer: didOf(root, 'subject:CN:%zz') }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'a usage with something behind it',
+    ...endorsed({ issuer: didOf(root, `eku:${UVM_EKU}:1.2`) }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'a later version of the method',
+    ...endorsed({ issuer: AUTHORITIES.did.replace('x509:0', 'x509:1') }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'SHA-1',
+    ...endorsed({ issuer: didOf(root, `eku:${UVM_EKU}`, 'sha1') }),
+  },
+  {
+    code: 'UvmIssuer',
+    how: 'a fingerprint with something behind it',
+    ...endorsed({ issuer: AUTHORITIES.did.replace('::', ':x::') }),
   },
   {
     code: 'UvmIssuer',
