@@ -120,7 +120,7 @@ async function judged(url: string, ...more: readonly string[]): Promise<Verified
   return await verify(['service', url, '--policy', policy, ...more]);
 }
 
-test('a service whose nodes all prove themselves is accepted, and what was not shown is said', async () => {
+test('a service whose nodes all prove themselves is accepted, and the unseen is said', async () => {
   const url = await started({}, {}, { isSilent: true });
   const own = file('service.pem', service.certificatePem);
   const { code, out } = await judged(url, '--service-certificate', own);
