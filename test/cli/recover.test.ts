@@ -1,6 +1,6 @@
 /**
- * `concordat node recover`: the whole program, from the folder of a node that was killed to one that
- * waits for its members; and what it refuses.
+ * `concordat node recover`: the whole program, from the folder of a node that was killed to one
+ * that waits for its members; and what it refuses.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

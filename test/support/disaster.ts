@@ -52,7 +52,7 @@ export class Disaster {
     world: World = newWorld(),
   ): Promise<Recovering> {
     const dependencies = startDependencies(world, { timers: realTimers });
-    const recovering = await recoverService(RIG_OPTIONS, dependencies, {
+    const recovering = await recoverService({ ...RIG_OPTIONS, port: 0 }, dependencies, {
       acceptLoss: false,
       ...request,
     });

@@ -36,7 +36,7 @@ export interface RecoveryLine {
   /** The ledger that was chosen, and its last transaction. */
   readonly ledger?: string;
   readonly end?: string;
-  /** Whether the ledgers given prove that no committed transaction is missing, and how many would. */
+  /** Whether the ledgers given prove that nothing committed is missing, and how many would. */
   readonly isComplete?: boolean;
   readonly given?: number;
   readonly needed?: number;

@@ -11,7 +11,8 @@ import { check, configFrom, mustBe, runNode } from './start.ts';
 
 export const RECOVER: NodeAction = {
   name: 'recover',
-  usage: `Usage: concordat node recover --config FILE --ledger DIR... [--accept-loss] [--check] [--json]
+  usage: `Usage: concordat node recover --config FILE --ledger DIR... [--accept-loss]
+                             [--check] [--json]
 
 Runs a node that recovers a service whose nodes are lost, from the ledgers that survive. It verifies
 them, goes on behind the longest one with a new service that endorses the old, and waits: members
