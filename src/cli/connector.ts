@@ -2,8 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import type { EvidencePolicy } from '../attestation/policy.ts';
+import { readPolicyFile } from '../attestation/policy-file.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
+import { judgeBy, type NodeJudge } from '../client/node-judge.ts';
 import { type ConnectorOptions, startConnector } from '../connector/connector.ts';
+import { nodeVerifier } from '../crypto/verifier-node.ts';
+import { realClock } from '../node/real-time.ts';
 import type { Command, CommandIo } from './command.ts';
 
 const USAGE = `concordat connector --config FILE
@@ -11,12 +16,17 @@ concordat connector --service URL --service-certificate FILE --certificate FILE 
                     [--socket PATH [--socket-mode MODE] [--socket-group GROUP]]
                     [--port PORT] [--third-party-port PORT] [--host ADDRESS]
                     [--allow-host NAME]… [--allow-origin ORIGIN]… [--json]
+                    --attestation-policy FILE | --allow-insecure-virtual
 
 Serves a Unix socket (tm.ipc) and, if asked to, loopback ports to a Quorum node, and relays
 every request to the service with the organisation's certificate. --service names a node
 to begin with, and may be given several times, the one to read from first; the service's
 own list tells of all others, of those that join and of those that leave. When a node does
 not answer, another one is asked; what is written is done once all the same.
+
+Before a node is told anything, its attestation evidence is judged: it must be accepted by
+the policy and be bound to the key that holds the session. --allow-insecure-virtual accepts
+nodes without any proof, which is for development alone.
 
 A configuration file is JSON with the same names in camel case (serviceCertificate,
 socketMode, allowHost: […], …); its paths are relative to it, and what is given as a flag
@@ -36,10 +46,19 @@ interface Settings {
   readonly host?: string;
   readonly allowHost: readonly string[];
   readonly allowOrigin: readonly string[];
+  readonly attestationPolicy?: string;
+  readonly allowInsecureVirtual: boolean;
 }
 
 const LISTS = ['service', 'allow-host', 'allow-origin'] as const;
-const PATHS = ['service-certificate', 'certificate', 'key', 'socket'] as const;
+const PATHS = [
+  'service-certificate',
+  'certificate',
+  'key',
+  'socket',
+  'attestation-policy',
+] as const;
+const SWITCHES = ['allow-insecure-virtual'] as const;
 const TEXTS = ['socket-mode', 'socket-group', 'port', 'third-party-port', 'host'] as const;
 
 export const command: Command = {
@@ -49,17 +68,24 @@ export const command: Command = {
   run: async (args, io) => {
     const { values } = parse(args);
     const asJson = values.json === true;
-    const options = await optionsOf(await settingsOf(values));
-    return await runUntilStopped(options, asJson, io);
+    const settings = await settingsOf(values);
+    const options = await optionsOf(settings);
+    const judge = judgeBy(await policyOf(settings), {
+      verifier: nodeVerifier,
+      clock: realClock,
+      onRefused: (message) => io.err(message),
+    });
+    return await runUntilStopped(options, judge, asJson, io);
   },
 };
 
 async function runUntilStopped(
   options: ConnectorOptions,
+  judge: NodeJudge,
   asJson: boolean,
   io: CommandIo,
 ): Promise<number> {
-  const connector = await startConnector(options, { log: (line) => io.err(line) });
+  const connector = await startConnector(options, { judge, log: (line) => io.err(line) });
   const { socketPath, url, thirdPartyUrl } = connector;
   if (asJson) {
     const transactionManager = { url, socket: socketPath };
@@ -93,6 +119,7 @@ function parse(args: readonly string[]): { readonly values: Values } {
       options: {
         config: flag,
         json: { type: 'boolean' },
+        ...Object.fromEntries(SWITCHES.map((name) => [name, { type: 'boolean' } as const])),
         ...Object.fromEntries([...PATHS, ...TEXTS].map((name) => [name, flag])),
         ...Object.fromEntries(LISTS.map((name) => [name, list])),
       },
@@ -119,6 +146,14 @@ async function settingsOf(values: Values): Promise<Settings> {
     const given = values[name] ?? file[camel(name)] ?? [];
     return (Array.isArray(given) ? given : [given]).map(String);
   };
+  const isOn = (name: string): boolean => {
+    const value = values[name] ?? file[camel(name)] ?? false;
+    if (typeof value === 'boolean') return value;
+    throw new CodedError(
+      'BadConfiguration',
+      `${camel(name)} is ${JSON.stringify(value)}: it can be true or false`,
+    );
+  };
   const required = (name: string, value: string | undefined): string => {
     if (value !== undefined) return value;
     throw new CodedError('Usage', `--${name} is missing; see concordat connector --help`);
@@ -138,7 +173,30 @@ async function settingsOf(values: Values): Promise<Settings> {
     ...given('host', text('host')),
     allowHost: list('allow-host'),
     allowOrigin: list('allow-origin'),
+    ...given('attestationPolicy', path('attestation-policy')),
+    allowInsecureVirtual: isOn('allow-insecure-virtual'),
   };
+}
+
+/** What nodes must prove; without a word about it a connector does not start. */
+async function policyOf(settings: Settings): Promise<EvidencePolicy> {
+  const { attestationPolicy: path, allowInsecureVirtual } = settings;
+  if (path === undefined && !allowInsecureVirtual) {
+    throw new CodedError(
+      'Usage',
+      'nothing says which nodes may be trusted: name a policy with --attestation-policy FILE, ' +
+        'or, for development, --allow-insecure-virtual',
+    );
+  }
+  const { platforms }: EvidencePolicy =
+    path === undefined ? { platforms: {} } : readPolicyFile(await readText(path));
+  if (path !== undefined && platforms.virtual !== undefined && !allowInsecureVirtual) {
+    const message = `${path} accepts virtual nodes, which prove nothing: if that is meant, say so`;
+    throw new CodedError('Usage', `${message} with --allow-insecure-virtual`);
+  }
+  return allowInsecureVirtual
+    ? { platforms: { ...platforms, virtual: platforms.virtual ?? {} } }
+    : { platforms };
 }
 
 async function optionsOf(settings: Settings): Promise<ConnectorOptions> {
@@ -175,7 +233,7 @@ async function readConfiguration(path: string): Promise<Readonly<Record<string, 
   if (typeof read !== 'object' || read === null || Array.isArray(read)) {
     throw new CodedError('BadConfiguration', `${path} holds no JSON object`);
   }
-  const known = [...LISTS, ...PATHS, ...TEXTS].map(camel);
+  const known = [...LISTS, ...PATHS, ...TEXTS, ...SWITCHES].map(camel);
   const unknown = Object.keys(read).find((name) => !known.includes(name));
   if (unknown !== undefined) {
     throw new CodedError(

@@ -71,13 +71,15 @@ export function positionIn(answer: Answer): number | undefined {
   return typeof text === 'string' ? txIdOfText(text)?.seqno : undefined;
 }
 
-function getting(target: string, headerLines = ''): WireRequest {
+/** A request for something, without a body. */
+export function getting(target: string, headerLines = ''): WireRequest {
   return { method: 'GET', target, headerLines, body: NO_BODY };
 }
 
 type Json = Readonly<Record<string, unknown>>;
 
-function jsonOf({ status, body }: Answer): Json | undefined {
+/** The object in a good answer. */
+export function jsonOf({ status, body }: Answer): Json | undefined {
   if (status !== 200) return undefined;
   try {
     const value: unknown = JSON.parse(body.toString('utf8'));

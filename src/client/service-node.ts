@@ -4,9 +4,11 @@
  */
 import type { SecureContext } from 'node:tls';
 import type { Timers } from '../base/environment.ts';
+import { messageOf } from '../base/errors.ts';
 import type { Answer } from './answer-reader.ts';
 import type { Attempt } from './attempt.ts';
 import { addressOf, type NodeAddress } from './node-address.ts';
+import type { NodeJudge } from './node-judge.ts';
 import { Session, unreachable, type WireRequest } from './session.ts';
 
 /**
@@ -17,6 +19,8 @@ export type Standing = 'good' | 'behind' | 'silent';
 
 export interface NodeOptions {
   readonly secureContext: SecureContext;
+  /** Asked of every session before anything else is said in it. */
+  readonly judge: NodeJudge;
   /** Sessions that may be open at once. */
   readonly sessionsMax: number;
   /** Sessions that are kept open while nothing is asked. */
@@ -198,7 +202,22 @@ export class ServiceNode {
     this.#open.add(session);
     session.onClose = () => this.#open.delete(session);
     if (this.#closed) session.close();
+    await this.#judge(session, deadlineMs);
     return session;
+  }
+
+  async #judge(session: Session, deadlineMs: number): Promise<void> {
+    const { publicKeyDer } = session;
+    if (publicKeyDer === undefined) throw unreachable(this.#address, 'it has shown no key');
+    try {
+      await this.#options.judge(publicKeyDer, (request) =>
+        session.exchange(request, deadlineMs),
+      );
+    } catch (thrown) {
+      session.close();
+      // Whatever the reason, the request itself was never sent.
+      throw unreachable(this.#address, messageOf(thrown));
+    }
   }
 
   /** Opens the warm sessions; rejects when the node cannot be reached. */

@@ -8,6 +8,7 @@ import { CodedError } from '../base/errors.ts';
 import type { Attempt, Purpose, ServiceNodes, Wish } from './attempt.ts';
 import { changesOf } from './membership.ts';
 import { addressOf, urlOfAddress } from './node-address.ts';
+import type { NodeJudge } from './node-judge.ts';
 import {
   type Asking,
   NODES_MAX,
@@ -44,6 +45,8 @@ export interface PoolOptions {
 export interface PoolDependencies {
   readonly timers: Timers;
   readonly seen: SeenTransactions;
+  /** Decides which nodes may be spoken to. */
+  readonly judge: NodeJudge;
   /** Told when the service proves to have committed less than was seen (design decision 11). */
   readonly onLoss: () => void;
 }
@@ -83,12 +86,13 @@ export class SessionPool implements ServiceNodes {
   #primaryId: string | undefined;
   #closed = false;
 
-  constructor(options: PoolOptions, { timers, seen, onLoss }: PoolDependencies) {
+  constructor(options: PoolOptions, { timers, seen, judge, onLoss }: PoolDependencies) {
     const { nodeUrls, certificate, key, serviceCertificate } = options;
     this.#timers = timers;
     this.#seen = seen;
     this.#onLoss = onLoss;
     this.#options = {
+      judge,
       secureContext: createSecureContext({
         ca: serviceCertificate,
         minVersion: 'TLSv1.2',

@@ -89,6 +89,12 @@ export class Session {
     });
   }
 
+  /** The key (SPKI, DER) that the node has proven to hold; undefined once the session is gone. */
+  get publicKeyDer(): Uint8Array | undefined {
+    const certificate = this.#socket.getPeerX509Certificate();
+    return certificate?.publicKey.export({ type: 'spki', format: 'der' });
+  }
+
   get closed(): boolean {
     return this.#closed;
   }

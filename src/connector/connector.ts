@@ -13,6 +13,7 @@ import {
   REQUEST_MS_MAX,
   SESSION_IDLE_MS_MAX,
 } from '../base/limits.ts';
+import type { NodeJudge } from '../client/node-judge.ts';
 import { SeenTransactions } from '../client/seen-transactions.ts';
 import { type PoolOptions, SessionPool } from '../client/session-pool.ts';
 import { systemTimers } from '../client/system-timers.ts';
@@ -49,6 +50,8 @@ export interface ConnectorOptions {
 export interface ConnectorDependencies {
   /** Told what an operator should know. */
   readonly log: (line: string) => void;
+  /** Decides which nodes may be given an organisation's requests (`judgeBy`). */
+  readonly judge: NodeJudge;
   /** The running process's when absent. */
   readonly timers?: Timers;
 }
@@ -64,7 +67,7 @@ export interface Connector {
 /** Starts a connector; rejects when it cannot listen. The service need not be there yet. */
 export async function startConnector(
   options: ConnectorOptions,
-  { log, timers = systemTimers }: ConnectorDependencies,
+  { log, judge, timers = systemTimers }: ConnectorDependencies,
 ): Promise<Connector> {
   if (options.socket === undefined && options.http === undefined) {
     throw new CodedError('NothingToServe', 'a connector needs a socket or a port to serve');
@@ -72,7 +75,7 @@ export async function startConnector(
   for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
   const seen = new SeenTransactions();
   const onLoss = (): void => relay.checkForLoss();
-  const pool = new SessionPool(options.service, { timers, seen, onLoss });
+  const pool = new SessionPool(options.service, { timers, seen, judge, onLoss });
   const relay: Relay = new Relay({ nodes: pool, seen, timers, random: systemRandom, log });
   const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
   const figures = new Figures({ timers, service: () => serviceFigures(pool, relay) });

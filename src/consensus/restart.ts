@@ -22,7 +22,10 @@ import { comparePositions, higher, laterPosition, NOWHERE } from './positions.ts
 import type { Replica } from './replica.ts';
 import { follow, hearsLeader } from './roles.ts';
 
-/** A sealed entry's nonce has 31 bits for its view (ledger-format.md §3.2); some stay for others. */
+/**
+ * A sealed entry's nonce has 31 bits for its view (ledger-format.md §3.2); some stay for
+ * others.
+ */
 const VIEW_LEAPS_END = VIEW_MAX / 2;
 
 /** What a restarting node has asked and heard. */
@@ -215,8 +218,8 @@ function evaluate(replica: Replica, inquest: Inquest): void {
 }
 
 /**
- * What this node knows to be committed, if those who speak for a majority have less: one of them had
- * it once, and only an unproven restart from an older state takes that away.
+ * What this node knows to be committed, if those who speak for a majority have less: one of
+ * them had it once, and only an unproven restart from an older state takes that away.
  */
 function forkFrom({ log }: Replica, words: readonly Report[]): TxId | undefined {
   const known = words.map(({ position }): TxId => position).reduce(laterPosition, NOWHERE);
@@ -229,7 +232,8 @@ function forkFrom({ log }: Replica, words: readonly Report[]): TxId | undefined 
  * the rest can never be a majority of the others. A configuration of this node alone has no others.
  * Nodes that are merely unreachable are waited for, unless the operator says otherwise: one that is
  * gone for good would else keep all others from ever going on. Nor does it go on before a node that
- * may know more had the time to say so: below the position of one that did not restart nobody votes.
+ * may know more had the time to say so: below the position of one that did not restart nobody
+ * votes.
  */
 function evaluateUnproven(
   replica: Replica,

@@ -85,9 +85,10 @@ export interface ReplicaDependencies {
 }
 
 /**
- * Views that an unproven restart leaves out: more than a lost history is likely to have gone through,
- * and chosen at random, for that one may have begun with such a restart itself. Not more, because
- * snapshots and answers in CCF's formats name the beginning of every view, empty ones included.
+ * Views that an unproven restart leaves out: more than a lost history is likely to have gone
+ * through, and chosen at random, for that one may have begun with such a restart itself. Not
+ * more, because snapshots and answers in CCF's formats name the beginning of every view, empty
+ * ones included.
  */
 const VIEW_LEAP_MIN = 16;
 const VIEW_LEAP_SPAN = 112;
@@ -424,8 +425,8 @@ function forkedFrom(at: TxId): CodedError {
   const position = textOfTxId(at);
   return new CodedError(
     'LedgerForked',
-    `the other nodes do not have ${position}, which is committed here: the service went on from an ` +
-      'older state, after an unproven restart. Keep this folder, for it proves what was ' +
+    `the other nodes do not have ${position}, which is committed here: the service went on ` +
+      'from an older state, after an unproven restart. Keep this folder, for it proves what was ' +
       'lost, and join again as a new node, with an empty one',
     { position },
   );

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { txIdOfText } from '../../src/base/ids.ts';
 import type { Answer } from '../../src/client/answer-reader.ts';
 import type { Attempt, Purpose } from '../../src/client/attempt.ts';
+import { type NodeJudge, UNJUDGED } from '../../src/client/node-judge.ts';
 import { SeenTransactions } from '../../src/client/seen-transactions.ts';
 import { mayHaveActed } from '../../src/client/session.ts';
 import { type PoolOptions, SessionPool } from '../../src/client/session-pool.ts';
@@ -28,7 +29,11 @@ afterEach(async () => {
   await network.stop();
 });
 
-function poolOf(indices: readonly number[], options: Partial<PoolOptions> = {}): SessionPool {
+function poolOf(
+  indices: readonly number[],
+  options: Partial<PoolOptions> = {},
+  judge: NodeJudge = UNJUDGED,
+): SessionPool {
   const { certificate, client } = network.node(0);
   const pool = new SessionPool(
     {
@@ -39,6 +44,7 @@ function poolOf(indices: readonly number[], options: Partial<PoolOptions> = {}):
     },
     {
       timers: systemTimers,
+      judge,
       seen,
       onLoss: () => {
         losses += 1;

@@ -30,6 +30,7 @@ function settings(more: Readonly<Record<string, unknown>> = {}): string {
     serviceCertificate: 'service.pem',
     certificate: 'organisation.pem',
     key: 'organisation.key',
+    allowInsecureVirtual: true,
   };
   writeFileSync(path, JSON.stringify({ ...required, ...more }));
   return path;
@@ -110,6 +111,50 @@ describe('concordat connector', () => {
       return index === 0 ? ['--config', config] : [config];
     });
     await expect(command.run(given, listener().io)).rejects.toThrow(sentence);
+  });
+
+  test('nodes that prove nothing are refused unless that is asked for in words', async () => {
+    const policy = join(folder, 'policy.json');
+    for (const [platforms, more, sentence] of [
+      [{ virtual: {} }, {}, 'accepts virtual nodes, which prove nothing'],
+      [{ snp: { hostDatum: [] } }, {}, 'hostDatum'],
+    ] as const) {
+      writeFileSync(policy, JSON.stringify({ version: 1, platforms }));
+      const config = settings({
+        attestationPolicy: 'policy.json',
+        allowInsecureVirtual: false,
+        port: 0,
+        ...more,
+      });
+      await expect(command.run(['--config', config], listener().io)).rejects.toThrow(sentence);
+    }
+    const config = settings({ allowInsecureVirtual: false, port: 0 });
+    await expect(command.run(['--config', config], listener().io)).rejects.toThrow(
+      '--attestation-policy FILE',
+    );
+  });
+
+  test('a policy for real hardware refuses a virtual node, and says why', async () => {
+    writeFileSync(
+      join(folder, 'policy.json'),
+      JSON.stringify({ version: 1, platforms: { snp: {} } }),
+    );
+    const config = settings({
+      attestationPolicy: 'policy.json',
+      allowInsecureVirtual: false,
+      port: 0,
+    });
+    const ready = Promise.withResolvers<string>();
+    const spoken = listener(ready.resolve);
+    const running = command.run(['--config', config, '--json'], spoken.io);
+    const { transactionManager } = JSON.parse(await ready.promise);
+    const asked = service.seen.length;
+    const answer = await fetch(`${transactionManager.url}/upcheck`);
+    expect(answer.status).toBe(503);
+    expect(service.seen).toHaveLength(asked);
+    expect(spoken.lines.join()).toContain('PlatformNotAccepted');
+    spoken.stop();
+    expect(await running).toBe(0);
   });
 
   test('a setting that is none is named, with those there are', async () => {

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { UNJUDGED } from '../../src/client/node-judge.ts';
 import { type Connector, startConnector } from '../../src/connector/connector.ts';
 import { PrivateClient } from '../support/private-client.ts';
 import { type Answering, startTlsNetwork, type TlsNetwork } from '../support/tls-service.ts';
@@ -56,7 +57,7 @@ beforeEach(async () => {
       },
       socket: { path: join(folder, 'tm.ipc') },
     },
-    { log: (line) => said.push(line) },
+    { log: (line) => said.push(line), judge: UNJUDGED },
   );
   client = new PrivateClient(join(folder, 'tm.ipc'), 64);
   await until(async () => (await figure('nodes_healthy')) === 3);

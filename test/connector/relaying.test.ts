@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { PAYLOAD_BODY_BYTES_MAX, SESSION_IDLE_MS_MAX } from '../../src/base/limits.ts';
+import { UNJUDGED } from '../../src/client/node-judge.ts';
 import {
   type Connector,
   type ConnectorOptions,
@@ -37,7 +38,7 @@ async function serve(options: Partial<ConnectorOptions> = {}): Promise<Connector
       thirdParty: { port: 0 },
       ...options,
     },
-    { log: () => undefined },
+    { log: () => undefined, judge: UNJUDGED },
   );
 }
 

@@ -225,7 +225,7 @@ test('a restart is recorded although its first primary dies before it has said s
   await expectSecrets(running, rowsBefore, true);
 });
 
-test('a node that has more than a service rolled back stops, says why, and harms none', async () => {
+test('a node that has more than a rolled-back service stops, says why, harms none', async () => {
   const running = await opened();
   const [behind, other, ahead] = running.members as [Member, Member, Member];
   await running.stop(behind);

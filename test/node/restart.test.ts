@@ -122,7 +122,7 @@ describe('what a restart finds and writes', () => {
     expect(Buffer.from(opened).equals(genesis.bytes)).toBe(true);
   });
 
-  test('from one disk, rolled back, it goes on far from the views that it may have lost', async () => {
+  test('from a disk rolled back it goes on far from the views that it may have lost', async () => {
     const views = new Set<number>();
     for (let i = 0; i < 8; i += 1) {
       const { node } = await start(copyOf(stopped), SMALL_CHUNKS);

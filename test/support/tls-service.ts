@@ -8,6 +8,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import type { Evidence } from '../../src/attestation/evidence.ts';
+import { virtualEvidence } from '../../src/attestation/sources/virtual-evidence.ts';
+import { VIRTUAL_HOST_DATA } from '../../src/attestation/virtual.ts';
 import {
   certificateIdOf,
   endorsedCertificate,
@@ -95,6 +98,8 @@ export interface TlsFacts {
   /** Indices of nodes that are not in the list, and of such as are listed as retired. */
   readonly unlisted: Set<number>;
   readonly retired: Set<number>;
+  /** What a node shows of itself, given its key (SPKI, DER); a virtual node's by default. */
+  evidence: (index: number, publicKeyDer: Uint8Array) => Evidence | undefined;
 }
 
 export interface TlsNetwork {
@@ -131,6 +136,7 @@ export async function startTlsNetwork(
     behind: new Set(),
     unlisted: new Set(),
     retired: new Set(),
+    evidence: (_index, publicKeyDer) => virtualEvidence(publicKeyDer, VIRTUAL_HOST_DATA),
   };
   for (let index = 0; index < count; index += 1) {
     const nodeKey = SigningKey.generate('P-256');
@@ -144,7 +150,7 @@ export async function startTlsNetwork(
     );
     const nodeId = createHash('sha256').update(der).digest('hex');
     const own = (seen: SeenRequest): string | number | undefined =>
-      ownAnswer(seen, index, nodes, facts);
+      ownAnswer(seen, { index, publicKeyDer: der, nodes, facts });
     const listening = await listen(
       { key: nodeKey.privateKeyPem(), cert },
       answering(index),
@@ -169,12 +175,17 @@ export async function startTlsNetwork(
   return { nodes, facts, node, stop };
 }
 
+interface Answerer {
+  readonly index: number;
+  readonly publicKeyDer: Uint8Array;
+  readonly nodes: readonly TlsService[];
+  readonly facts: TlsFacts;
+}
+
 /** The body of an answer to what clients ask for their own sake, or its status if it is none. */
 function ownAnswer(
   { url, headers }: SeenRequest,
-  index: number,
-  nodes: readonly TlsService[],
-  facts: TlsFacts,
+  { index, publicKeyDer, nodes, facts }: Answerer,
 ): string | number | undefined {
   const row = (at: number): unknown => ({
     node_id: nodes[at]?.nodeId,
@@ -184,6 +195,12 @@ function ownAnswer(
   });
   if (headers['x-concordat-read'] === 'linearizable' && facts.behind.has(index)) return 503;
   switch (url.replace(/\?.*/, '')) {
+    case '/node/quotes/self': {
+      const shown = facts.evidence(index, publicKeyDer);
+      if (shown === undefined) return 404;
+      const { quote, ...others } = shown;
+      return JSON.stringify({ node_id: nodes[index]?.nodeId, raw: quote, ...others });
+    }
     case '/node/network/nodes/self':
       return JSON.stringify(row(index));
     case '/node/network':

@@ -7,9 +7,12 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { hexOf, utf8 } from '../../base/bytes.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../../base/limits.ts';
+import { judgeBy } from '../../client/node-judge.ts';
 import { type Connector, startConnector } from '../../connector/connector.ts';
 import { sha256 } from '../../crypto/hash.ts';
+import { nodeVerifier } from '../../crypto/verifier-node.ts';
 import type { NodeLog } from '../../node/node-options.ts';
+import { realClock } from '../../node/real-time.ts';
 import type { HeldPorts } from './ports.ts';
 import type { SandboxFolder } from './sandbox-folder.ts';
 
@@ -35,7 +38,18 @@ export async function connectOrganisation(
       http: { port: await ports.release(`transactionManager${number}`) },
       thirdParty: { port: await ports.release(`thirdParty${number}`) },
     },
-    { log: (line) => log.warn(`${files.folder}: ${line}`) },
+    {
+      log: (line) => log.warn(`${files.folder}: ${line}`),
+      // A sandbox's nodes are virtual, and say so.
+      judge: judgeBy(
+        { platforms: { virtual: {} } },
+        {
+          verifier: nodeVerifier,
+          clock: realClock,
+          onRefused: (message) => log.warn(`${files.folder}: ${message}`),
+        },
+      ),
+    },
   );
 }
 
