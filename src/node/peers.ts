@@ -16,6 +16,12 @@ import {
 /** How long a stopping primary leaves its last words time to reach the others. */
 const FAREWELL_MS = 50;
 
+/**
+ * How often each node tells those it is connected to which nodes there are. One that was away while
+ * nodes came and went may know of nobody who leads, and lets nobody in whom it does not know.
+ */
+const TELL_NODES_MS = 2_000;
+
 /** What is needed of the ledger that names them. */
 type NamingLedger = Pick<OpenedLedger, 'identity' | 'nodeCertificatePem'> & {
   readonly state: Pick<OpenedLedger['state'], 'nodes'>;
@@ -35,6 +41,7 @@ export class Peers {
   readonly #told: Map<NodeId, Peer>;
   /** None in a service that has but one node. */
   readonly #transport: PeerTransport | undefined;
+  #cancelTelling: () => void = () => undefined;
 
   constructor(options: NodeOptions, dependencies: NodeDependencies, parts: PeersParts) {
     this.#deps = dependencies;
@@ -51,7 +58,7 @@ export class Peers {
       {
         ...{ timers, random, onMessage, onPeerDown },
         identity: () => ({ key: identity.nodeKey.privateKeyPem(), cert: nodeCertificatePem }),
-        onPeerUp: () => undefined,
+        onPeerUp: (nodeId) => this.#tellNodes([nodeId]),
         note: (text) => log.warn(text),
       },
     );
@@ -61,14 +68,11 @@ export class Peers {
   async listen(): Promise<void> {
     await this.#transport?.listen();
     this.refresh();
+    this.#tellAgain();
   }
 
   send(to: NodeId, message: PeerMessage): boolean {
-    if (this.#transport === undefined) return false;
-    if (isToOneBehind(message)) {
-      this.#transport.send(to, { kind: 'known-nodes', nodes: this.#all() });
-    }
-    return this.#transport.send(to, message);
+    return this.#transport?.send(to, message) ?? false;
   }
 
   /** Another node has named these. */
@@ -84,10 +88,23 @@ export class Peers {
 
   /** Ends all connections; `says` that something was just sent that should arrive. */
   async close(says: boolean): Promise<void> {
+    this.#cancelTelling();
     if (says && (this.#transport?.connected().length ?? 0) > 0) {
       await new Promise<void>((resolve) => this.#deps.timers.after(FAREWELL_MS, resolve));
     }
     await this.#transport?.close();
+  }
+
+  #tellAgain(): void {
+    this.#cancelTelling = this.#deps.timers.after(TELL_NODES_MS, () => {
+      this.#tellNodes(this.#transport?.connected() ?? []);
+      this.#tellAgain();
+    });
+  }
+
+  #tellNodes(to: readonly NodeId[]): void {
+    const nodes = this.#all();
+    for (const nodeId of to) this.#transport?.send(nodeId, { kind: 'known-nodes', nodes });
   }
 
   /**
@@ -101,12 +118,4 @@ export class Peers {
     }
     return [...peers.values()];
   }
-}
-
-/**
- * Whether the receiver may know older nodes only: it restarts on what its disk names, or was
- * cut off while the nodes changed and stands for election among those that it knows.
- */
-function isToOneBehind(message: PeerMessage): boolean {
-  return message.kind === 'report' || (message.kind === 'vote-answer' && !message.granted);
 }

@@ -68,6 +68,7 @@ export interface SimulatedDiskDependencies {
 
 interface InFlight {
   readonly user: DiskUser;
+  readonly path: string;
   readonly inode: Inode;
   readonly change: Change;
 }
@@ -86,15 +87,17 @@ export class SimulatedDisk {
 
   /** The process died: a write under way may have got through, or a part of it. */
   abandon(user: DiskUser): void {
-    const { chance, faults } = this.#deps;
+    const { chance, faults, onWrite } = this.#deps;
     for (const flight of this.#inFlight) {
       if (flight.user !== user) continue;
       this.#inFlight.delete(flight);
-      const { inode, change } = flight;
+      const { path, inode, change } = flight;
       if (change.kind === 'truncate' || chance.flip(0.4)) continue;
       const length = chance.below(change.bytes.length + 1);
       if (length < change.bytes.length) faults.count('disk: write cut by a crash');
-      inode.make({ ...change, bytes: change.bytes.subarray(0, length) });
+      const bytes = change.bytes.subarray(0, length);
+      onWrite?.(path, change.offset, bytes);
+      inode.make({ ...change, bytes });
     }
   }
 
@@ -150,7 +153,7 @@ export class SimulatedDisk {
       write: async (offset, bytes) => {
         // Whoever calls may use its buffer again only when the write has ended; a copy shows a
         // caller that does not wait.
-        const flight = { user, inode, change: { kind: 'write', offset, bytes } } as const;
+        const flight = { user, path, inode, change: { kind: 'write', offset, bytes } } as const;
         this.#inFlight.add(flight);
         await this.#run(user, { kind: 'write', path }, () => {
           if (!this.#inFlight.delete(flight)) return;

@@ -53,7 +53,7 @@ export interface ForwardRefusal {
   readonly id: number;
 }
 
-/** Where the nodes of the service are reached, for one that may know older ones only. */
+/** Where the nodes of the service are reached, for one that may know older ones only (`Peers`). */
 export interface KnownNodes {
   readonly kind: 'known-nodes';
   /** `address`: `host:port`. */
