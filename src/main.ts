@@ -42,6 +42,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/connector.ts')).command,
   },
   {
+    name: 'quorum',
+    summary: 'make party keys, and move over from Tessera',
+    load: async () => (await import('./cli/quorum.ts')).command,
+  },
+  {
     name: 'ledger',
     summary: 'verify or show a ledger folder, offline',
     load: async () => (await import('./cli/ledger.ts')).command,
