@@ -71,11 +71,11 @@ export async function createProposal(
   const body = bodyText(payload);
   const calls = new ConstitutionCalls(draft, desk);
   await validate(calls, body);
+  noteRecent(draft, message, proposalId);
   const key = utf8(proposalId);
   if (draft.get(PROPOSALS_INFO, key) !== undefined) {
     throw new CodedError('InternalError', 'Proposal ID collision.', { status: 500 });
   }
-  noteRecent(draft, message, proposalId);
   draft.put(PROPOSALS, key, payload);
   noteHistory(draft, message);
   const info: ProposalInfo = { proposer_id: memberId, state: 'Open', ballots: {} };

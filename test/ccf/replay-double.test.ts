@@ -1,6 +1,14 @@
 // CCF's recorded exchanges, played to the front door and the log over a double of the service.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { utf8 } from '../../src/base/bytes.ts';
+import {
+  jsonRow,
+  NODE_CERTIFICATES,
+  SINGLETON,
+  VIRTUAL_HOST_DATA,
+  VIRTUAL_MEASUREMENTS,
+} from '../../src/governance/tables.ts';
 import { type House, openHouse } from '../http/house.ts';
 import { differences } from './compare.ts';
 import { idlePatterns } from './expectations.ts';
@@ -12,6 +20,12 @@ let house: House;
 
 beforeAll(async () => {
   house = await openHouse();
+  const { service, server } = house;
+  service.write((tx) => {
+    tx.table(NODE_CERTIFICATES).put(utf8(service.nodeId), utf8(server.cert));
+    tx.table(VIRTUAL_MEASUREMENTS).put(utf8('a measurement'), jsonRow('AllowedToJoin'));
+    tx.table(VIRTUAL_HOST_DATA).put(utf8('11'.repeat(32)), SINGLETON);
+  });
 });
 
 afterAll(() => house.close());

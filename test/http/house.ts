@@ -9,6 +9,8 @@ import {
   type FrontDoor,
   type FrontDoorOptions,
 } from '../../src/http/front-door.ts';
+import type { GovernanceDesk } from '../../src/http/gov/gov-request.ts';
+import type { RecoveryEndpointDependencies } from '../../src/http/gov/recovery-endpoints.ts';
 import type { JoinDesk } from '../../src/http/join-desk.ts';
 import type { ActionDesk } from '../../src/http/operator-action-endpoint.ts';
 import { type TestIdentity, testIdentity } from './certificates.ts';
@@ -44,6 +46,8 @@ export interface HouseOptions extends FrontDoorOptions {
   readonly nowMs?: () => number;
   readonly join?: JoinDesk;
   readonly actions?: ActionDesk;
+  readonly governance?: GovernanceDesk;
+  readonly recovery?: RecoveryEndpointDependencies;
 }
 
 type Identities = Pick<House, 'server' | 'user' | 'member' | 'stranger'>;
@@ -89,6 +93,8 @@ async function build(
     onFault: (fault) => faults.push(fault),
     ...(options.join === undefined ? {} : { join: options.join }),
     ...(options.actions === undefined ? {} : { actions: options.actions }),
+    ...(options.governance === undefined ? {} : { governance: options.governance }),
+    ...(options.recovery === undefined ? {} : { recovery: options.recovery }),
   });
   const { host, port } = await door.listen('127.0.0.1', 0);
   const close = (): Promise<void> => door.close();
