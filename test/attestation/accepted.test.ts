@@ -194,9 +194,10 @@ describe('what the policy leaves open', () => {
   });
 });
 
-test('a binding that is no digest is a mistake of the policy, not of the evidence', async () => {
-  const whole = { platforms: { snp: CAREFUL }, binding: new Uint8Array(20) };
+test.each([20, 65])('a binding of %i bytes is a mistake of the policy', async (bytes) => {
+  const whole = { platforms: { snp: CAREFUL }, binding: new Uint8Array(bytes) };
   await expect(judged(reported(), { whole })).rejects.toMatchObject({ code: 'BadPolicy' });
+});
 });
 
 test('a binding of 64 bytes is compared whole', async () => {
