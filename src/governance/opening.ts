@@ -8,8 +8,8 @@ import type { Random } from '../base/environment.ts';
 import { seqnoOf } from '../base/ids.ts';
 import type { Wrap } from '../crypto/key-source.ts';
 import type { Transaction } from '../kv/tables.ts';
+import { DEFAULT_CONSTITUTION } from './constitution/default-constitution.ts';
 import { type FoundersEvidence, writeFirstJoinPolicy } from './first-join-policy.ts';
-import { MINIMAL_CONSTITUTION } from './minimal-constitution.ts';
 import { type NodeNetwork, networkFields } from './nodes-joining.ts';
 import { type ShareHolder, writeSecretRows } from './recovery-shares.ts';
 import {
@@ -63,7 +63,7 @@ export interface Creation {
 export function writeCreation(transaction: Transaction, creation: Creation): void {
   const put = (table: string, key: Uint8Array, value: Uint8Array): void =>
     transaction.table(table).put(key, value);
-  put(CONSTITUTION, SINGLETON, jsonRow(MINIMAL_CONSTITUTION));
+  put(CONSTITUTION, SINGLETON, jsonRow(DEFAULT_CONSTITUTION));
   for (const member of creation.members) {
     const key = utf8(member.memberId);
     put(MEMBER_ACKS, key, jsonRow({ state_digest: '' }));

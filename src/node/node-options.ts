@@ -6,6 +6,7 @@ import type { Clock, Disk, LocalIndex, Random, Sealer, Timers } from '../base/en
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
 import type { KeySource } from '../crypto/key-source.ts';
 import type { Verifier } from '../crypto/verifier.ts';
+import type { ScriptRunner } from '../governance/scripts.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { EvidenceDependencies } from './own-evidence.ts';
 import type { PeerNetworkOptions } from './peers/peer-network.ts';
@@ -101,6 +102,8 @@ export interface NodeDependencies extends EvidenceDependencies {
   readonly keys?: KeySource;
   /** Checks signatures; Node's own cryptography unless a test has its own. */
   readonly verifier?: Verifier;
+  /** Runs governed scripts; a worker thread unless a test has its own. */
+  readonly scripts?: ScriptRunner;
   /** This node's retirement is recorded for good: the process should end. */
   readonly onRetired?: () => void;
   /** Something that must not happen did, or the disk failed: the process should end. */

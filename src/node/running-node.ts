@@ -11,6 +11,7 @@ import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { serviceInfo } from '../governance/nodes.ts';
 import { type Opening, writeOpening } from '../governance/opening.ts';
 import { type SecretKeeper, shareHoldersOf } from '../governance/recovery-shares.ts';
+import type { ScriptRunner } from '../governance/scripts.ts';
 import { SERVICE_INFO, SINGLETON } from '../governance/tables.ts';
 import type {
   Backend,
@@ -21,6 +22,7 @@ import type {
   RunResult,
 } from '../http/backend.ts';
 import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
+import type { GovernanceDesk } from '../http/gov/gov-request.ts';
 import type { RecoveryDesk } from '../http/gov/recovery-endpoints.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
@@ -31,6 +33,7 @@ import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { desksOf } from './desks.ts';
 import { Forwarding } from './forwarding.ts';
+import { governanceDeskOf } from './governance-desk.ts';
 import type { CommittedSignature } from './ledger-state.ts';
 import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
@@ -46,6 +49,7 @@ import { RecentTimes } from './recent-times.ts';
 import { PrivateRecovery } from './recovering/private-recovery.ts';
 import { Replica } from './replica.ts';
 import { Runner } from './runner.ts';
+import { workerRunner } from './scripts/worker-runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 import { secretKeeperOf } from './secret-keeper.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
@@ -85,6 +89,8 @@ export class RunningNode implements Backend {
   #checkpointing = false;
   readonly #recovery: PrivateRecovery | undefined;
   #opened: Promise<void> | undefined;
+  readonly #scripts: ScriptRunner;
+  #chunkAsked = false;
   #commits = 0;
   #transactions = 0;
   readonly #commitTimes = new RecentTimes();
@@ -99,6 +105,7 @@ export class RunningNode implements Backend {
     const { store, leaves, views, tree, secrets } = state;
     const { timers, clock, random, log } = dependencies;
     this.#checkpointAt = store.committed;
+    this.#scripts = dependencies.scripts ?? workerRunner(timers);
     this.#peers = new Peers(options, dependencies, {
       ledger,
       known: parts.peers ?? [],
@@ -118,7 +125,7 @@ export class RunningNode implements Backend {
       sealed: parts.sealed,
       shown: parts.shown,
       ...(parts.create === undefined ? {} : { create: parts.create }),
-      endsChunkAt: (signature) => !this.#isRecovering && this.#snapshots.endsChunkAt(signature),
+      endsChunkAt: (signature) => !this.#isRecovering && this.#endsChunkAt(signature),
       onRound: (ms) => this.#commitTimes.note(ms),
       leadsIn: (view) => this.#replica.leadsIn(view),
     });
@@ -267,6 +274,29 @@ export class RunningNode implements Backend {
     this.#snapshots.request();
   }
 
+  #governanceDesk(): GovernanceDesk {
+    return governanceDeskOf({
+      ledger: this.#ledger,
+      scripts: this.#scripts,
+      verifier: this.#deps.verifier ?? nodeVerifier,
+      clock: this.#deps.clock,
+      log: this.#deps.log,
+      keeper: () => this.secretKeeper(),
+      opener: () => this.opener(),
+      requestSnapshot: () => this.requestSnapshot(),
+      requestChunk: () => {
+        this.#chunkAsked = true;
+      },
+    });
+  }
+
+  /** Whether a chunk ends with a signature: one that was asked for, or that a snapshot needs. */
+  #endsChunkAt(signature: Seqno): boolean {
+    const asked = this.#chunkAsked;
+    this.#chunkAsked = false;
+    return this.#snapshots.endsChunkAt(signature) || asked;
+  }
+
   /** Resolves when no snapshot is under way. */
   async snapshotsIdle(): Promise<void> {
     await this.#snapshots.idle();
@@ -283,6 +313,7 @@ export class RunningNode implements Backend {
       tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
       ...desksOf(this.#ledger, this.#options.signatures, this.#deps),
       recovery: { verifier: this.#deps.verifier ?? nodeVerifier, desk: this.#recovery },
+      governance: this.#governanceDesk(),
       onFault: (fault, where) => this.#onFault(fault, where),
     });
     return await this.#frontDoor.listen(this.#options.host, this.#options.port);
@@ -292,6 +323,7 @@ export class RunningNode implements Backend {
   async stop(): Promise<void> {
     this.#stopNotice = true;
     await this.#frontDoor?.close();
+    await this.#scripts.close();
     await this.#recovery?.stop();
     const snapshots = this.#snapshots.stop();
     const leads = this.#replica.consensus.role === 'leader';
