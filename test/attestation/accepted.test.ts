@@ -69,6 +69,13 @@ test('Azure runs ahead of what it has committed: the current TCB is not judged',
   expect(refusals(await judged(reported({ currentTcb })))).toEqual([]);
 });
 
+test('what can be rolled back is not judged unless the policy asks', async () => {
+  const evidence = reported({ committedTcb: { ...TCBS.Milan, microcode: 1 } });
+  expect(
+    refusals(await judged(evidence, { policy: { ...CAREFUL, committedTcb: false } })),
+  ).toEqual([]);
+});
+
 test('a level that the policy names is accepted', async () => {
   const policy = { ...CAREFUL, vmpl: [0, 1] };
   expect(refusals(await judged(reported({ vmpl: 1 }), { policy }))).toEqual([]);
@@ -197,7 +204,6 @@ describe('what the policy leaves open', () => {
 test.each([20, 65])('a binding of %i bytes is a mistake of the policy', async (bytes) => {
   const whole = { platforms: { snp: CAREFUL }, binding: new Uint8Array(bytes) };
   await expect(judged(reported(), { whole })).rejects.toMatchObject({ code: 'BadPolicy' });
-});
 });
 
 test('a binding of 64 bytes is compared whole', async () => {

@@ -30,6 +30,11 @@ const UNKNOWN_CRITICAL: ExtensionSpec = {
   critical: true,
   value: der.nothing,
 };
+const ONLY_CERT_SIGN: ExtensionSpec = {
+  oid: '2.5.29.15',
+  critical: true,
+  value: Uint8Array.of(3, 2, 2, 4),
+};
 const ONLY_CRL_SIGN: ExtensionSpec = {
   oid: '2.5.29.15',
   critical: true,
@@ -427,6 +432,11 @@ const list = (spec: Partial<Parameters<typeof makeRevocationList>[0]>): Judging 
   crls: [MILAN.crl(spec)],
 });
 
+function withoutCrlSign(): Pick<RefusalCase, 'evidence' | 'judging'> {
+  const { evidence, judging } = withArk({ extensions: [AUTHORITY, ONLY_CERT_SIGN] });
+  return { evidence, judging: { ...judging, crls: [MILAN.crl()] } };
+}
+
 const REVOCATION: readonly RefusalCase[] = [
   {
     code: 'RevocationListMissing',
@@ -463,6 +473,11 @@ const REVOCATION: readonly RefusalCase[] = [
     how: 'signed by the intermediate',
     evidence: usual(),
     judging: list({ signer: ask.keys.privateKey }),
+  },
+  {
+    code: 'RevocationListUnsigned',
+    how: 'signed by a root that may sign certificates only',
+    ...withoutCrlSign(),
   },
   {
     code: 'RevocationListUnsigned',

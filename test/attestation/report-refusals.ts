@@ -159,6 +159,11 @@ const FORM: readonly RefusalCase[] = [
     how: 'fifteen digits',
     evidence: { ...good, endorsed_tcb: 'db1800000000000' },
   },
+  {
+    code: 'EndorsedTcbUnreadable',
+    how: 'sixteen digits that are a number',
+    evidence: JSON.parse(JSON.stringify({ ...good, endorsed_tcb: 1234567890123456 })),
+  },
 ];
 
 const ORIGIN: readonly RefusalCase[] = [
@@ -347,6 +352,11 @@ const ABOUT: readonly RefusalCase[] = [
     code: 'ReportDataMismatch',
     how: 'bound to another key',
     evidence: reported({ reportData: new Uint8Array(64).fill(1) }),
+  },
+  {
+    code: 'ReportDataMismatch',
+    how: 'bound to another key and nothing else',
+    evidence: reported({ reportData: new Uint8Array(64).fill(1, 0, 32) }),
   },
   {
     code: 'ReportDataTail',
