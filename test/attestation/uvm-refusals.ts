@@ -197,6 +197,18 @@ const ORIGIN: readonly RefusalCase[] = [
     how: 'a demand that is not known here',
     ...endorsed({ issuer: didOf(root, 'san:dns:example.org') }),
   },
+  ...[
+    ['another scheme', AUTHORITIES.did.replace('did:', 'dad:')],
+    ['another method', AUTHORITIES.did.replace('x509', 'x510')],
+    ['a subject of nothing', didOf(root, 'subject')],
+    ['the right text under another name', didOf(root, 'subject:O:ContainerPlat')],
+  ].map(
+    ([how = '', issuer = '']): RefusalCase => ({
+      code: 'UvmIssuer',
+      how,
+      ...endorsed({ issuer }),
+    }),
+  ),
   {
     code: 'UvmIssuer',
     how: 'a subject that is not in pairs',

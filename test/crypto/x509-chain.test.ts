@@ -227,7 +227,8 @@ describe('chains in PEM', () => {
   const one = certificateBy({ scheme: 'ecdsa', hash: 256 });
 
   test('are taken apart as they were put together, whatever white space is between', () => {
-    const pem = ` \r\n${certificatePem(one)}\n\n${certificatePem(one).replaceAll('\n', '\r\n')}\0\0`;
+    const windows = certificatePem(one).replaceAll('\n', '\r\n');
+    const pem = ` \r\n${certificatePem(one)}\n\n${windows}\0\0`;
     expect(certificatesOfPem(pem)).toEqual([one, one]);
     expect(certificatesOfPem('')).toEqual([]);
   });
