@@ -4,15 +4,21 @@
  */
 import { hexOf, textOf, utf8 } from '../base/bytes.ts';
 import { CodedError, isCoded, messageOf } from '../base/errors.ts';
+import { certificateIdOf } from '../crypto/certificates.ts';
 import {
+  ALGORITHM_IDS,
   algorithmOfId,
+  type CoseLabel,
   decodeSign1,
+  encodeHeader,
+  encodeSign1,
   HEADER_ALGORITHM,
   HEADER_KEY_ID,
   type Sign1,
   signatureStructure,
 } from '../crypto/cose.ts';
 import { sha256 } from '../crypto/hash.ts';
+import { SigningKey } from '../crypto/keys.ts';
 import { COSE_BY_CURVE, readPublicKey } from '../crypto/public-key.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { certificateOfPem } from '../crypto/x509.ts';
@@ -25,7 +31,9 @@ export type MessageType =
   | 'withdrawal'
   | 'ack'
   | 'state_digest'
-  | 'recovery_share';
+  | 'recovery_share'
+  // Ours: what a proposal would do. A type of its own, so that nobody makes a proposal of it.
+  | 'concordat_simulation';
 
 export const MESSAGE_TYPE = 'ccf.gov.msg.type';
 export const MESSAGE_CREATED_AT = 'ccf.gov.msg.created_at';
@@ -139,4 +147,36 @@ function shown(value: unknown): string {
 
 function refused(why: string): CodedError {
   return new CodedError('InvalidAuthenticationInfo', why, { status: 401 });
+}
+
+/** What a member is about to sign. */
+export interface UnsignedMessage {
+  readonly type: MessageType;
+  /** Seconds since 1970. */
+  readonly createdAt: number;
+  readonly proposalId?: string;
+  readonly payload: Uint8Array;
+}
+
+/** Signs a message with a member's key; both are in PEM. */
+export async function signMemberMessage(
+  message: UnsignedMessage,
+  certificatePem: string,
+  privateKeyPem: string,
+): Promise<Uint8Array> {
+  const key = SigningKey.fromPem(privateKeyPem);
+  const protectedBytes = encodeHeader(
+    new Map<CoseLabel, unknown>([
+      [HEADER_ALGORITHM, ALGORITHM_IDS[key.algorithm]],
+      [HEADER_KEY_ID, utf8(certificateIdOf(certificatePem))],
+      [MESSAGE_TYPE, message.type],
+      [MESSAGE_CREATED_AT, message.createdAt],
+      ...(message.proposalId === undefined
+        ? []
+        : [[MESSAGE_PROPOSAL_ID, message.proposalId] as const]),
+    ]),
+  );
+  const { payload } = message;
+  const signature = await key.sign(signatureStructure(protectedBytes, payload));
+  return encodeSign1({ protectedBytes, unprotected: new Map(), payload, signature });
 }

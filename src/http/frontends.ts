@@ -14,6 +14,7 @@ import {
   recoveryEndpoints,
 } from './gov/recovery-endpoints.ts';
 import { serviceEndpoints } from './gov/service-endpoints.ts';
+import { simulationEndpoint } from './gov/simulation-endpoint.ts';
 import type { JoinDesk } from './join-desk.ts';
 import { joinEndpoint } from './join-endpoint.ts';
 import { nodeEndpoints } from './node-endpoints.ts';
@@ -71,7 +72,9 @@ export function frontendApplications({
       ...PROPOSAL_READINGS,
       ...NODE_READINGS,
       ...serviceEndpoints(backend),
-      ...(governance === undefined ? [] : memberEndpoints(governance)),
+      ...(governance === undefined
+        ? []
+        : [...memberEndpoints(governance), simulationEndpoint(governance)]),
       ...(recovery === undefined ? [] : recoveryEndpoints(recovery)),
     ]),
   ];

@@ -130,12 +130,37 @@ export function signed(desk: GovernanceDesk, options: SigningOptions): Endpoint 
     governs: true,
     summary,
     openApi: { parameters: [VERSION_PARAMETER] },
-    handle: (request, view) => {
-      const refusal = versionRefusal(request, VERSIONS);
-      if (refusal !== undefined) return answer(refusal);
-      return { kind: 'ask', ask: () => carryOut(desk, options, request, view) };
-    },
+    handle: versioned((request, view) => ({
+      kind: 'ask',
+      ask: () => carryOut(desk, options, request, view),
+    })),
   };
+}
+
+/** A handler behind the check of the version. */
+export function versioned(handle: Endpoint['handle']): Endpoint['handle'] {
+  return (request, view) => {
+    const refusal = versionRefusal(request, VERSIONS);
+    return refusal === undefined ? handle(request, view) : answer(refusal);
+  };
+}
+
+/** The message that a request carries, or the 401 that says why it is none. */
+export async function signedMessage(
+  desk: GovernanceDesk,
+  request: AppRequest,
+  view: ReadView,
+  { type, signers }: Pick<SigningOptions, 'type' | 'signers'>,
+): Promise<MemberMessage | AppResponse> {
+  try {
+    if (request.header('content-type') !== COSE) {
+      throw new CodedError(UNAUTHENTICATED, `Content type is not set to ${COSE}`);
+    }
+    return await readMemberMessage(request.body, type, signers, view, desk.verifier);
+  } catch (thrown) {
+    if (!isCoded(thrown, UNAUTHENTICATED)) throw thrown;
+    return unauthenticated(`${signers}_cose_sign1`, thrown.message);
+  }
 }
 
 async function carryOut(
@@ -144,17 +169,9 @@ async function carryOut(
   request: AppRequest,
   view: ReadView,
 ): Promise<Step> {
-  const { type, signers, check, act } = options;
-  let message: MemberMessage;
-  try {
-    if (request.header('content-type') !== COSE) {
-      throw new CodedError(UNAUTHENTICATED, `Content type is not set to ${COSE}`);
-    }
-    message = await readMemberMessage(request.body, type, signers, view, desk.verifier);
-  } catch (thrown) {
-    if (!isCoded(thrown, UNAUTHENTICATED)) throw thrown;
-    return answer(unauthenticated(`${signers}_cose_sign1`, thrown.message));
-  }
+  const { check, act } = options;
+  const message = await signedMessage(desk, request, view, options);
+  if ('status' in message) return answer(message);
   desk.log([`[gov] POST ${request.path} by ${message.memberId}: ${base64Of(message.bytes)}`]);
   check?.(request, message);
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
