@@ -5,9 +5,11 @@
  *     01 ‖ u32 LE label length ‖ label ‖ value
  *     02 ‖ u64 LE seqno        ‖ label
  *     03 ‖ u32 LE keep ‖ u32 LE label length ‖ label ‖ value
+ *     04 ‖ u64 LE seqno ‖ u32 LE label length ‖ label ‖ value
  *
  * In the third form only the `keep` newest rows with the label stay in the directory, this one
  * included. The number stands in the ledger, so that a ledger read back later leaves the same rows.
+ * In the fourth the row of that entry makes way for this one.
  */
 import { invariant } from '../base/assert.ts';
 import { CodedError } from '../base/errors.ts';
@@ -17,6 +19,7 @@ import type { DirectoryChange } from './directory.ts';
 const WHOLE = 1;
 const LABEL_ONLY = 2;
 const WHOLE_KEEPING = 3;
+const WHOLE_REPLACING = 4;
 
 export type ArchivedValue =
   | (Extract<DirectoryChange, { kind: 'store' }> & { readonly value: Uint8Array })
@@ -34,6 +37,21 @@ export function encodeStored(label: Uint8Array, value: Uint8Array, keep?: number
   bytes.writeUInt32LE(label.length, start);
   bytes.set(label, start + 4);
   bytes.set(value, start + 4 + label.length);
+  return bytes;
+}
+
+/** The bytes of a stored value with its label, which takes the place of an entry's row. */
+export function encodeReplacing(
+  target: Seqno,
+  label: Uint8Array,
+  value: Uint8Array,
+): Uint8Array {
+  const bytes = Buffer.allocUnsafe(13 + label.length + value.length);
+  bytes[0] = WHOLE_REPLACING;
+  bytes.writeBigUInt64LE(BigInt(target), 1);
+  bytes.writeUInt32LE(label.length, 9);
+  bytes.set(label, 13);
+  bytes.set(value, 13 + label.length);
   return bytes;
 }
 
@@ -55,6 +73,10 @@ export function decodeArchivedValue(bytes: Uint8Array): ArchivedValue {
   } else if (view[0] === WHOLE_KEEPING && view.length >= 9 && view.readUInt32LE(1) >= 1) {
     const stored = storedIn(view, 9);
     if (stored !== undefined) return { kind: 'store', ...stored, keep: view.readUInt32LE(1) };
+  } else if (view[0] === WHOLE_REPLACING && view.length >= 13) {
+    const stored = storedIn(view, 13);
+    const replaces = seqnoOf(Number(view.readBigUInt64LE(1)));
+    if (stored !== undefined) return { kind: 'store', ...stored, replaces };
   } else if (view[0] === LABEL_ONLY && view.length >= 9) {
     const target = seqnoOf(Number(view.readBigUInt64LE(1)));
     return { kind: 'relabel', target, label: view.subarray(9) };

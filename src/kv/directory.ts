@@ -35,6 +35,8 @@ export type DirectoryChange =
       readonly label: Uint8Array;
       /** How many rows with this label stay, this one included; all when absent. */
       readonly keep?: number;
+      /** The entry whose row makes way for this one; none when absent. */
+      readonly replaces?: Seqno;
     }
   | { readonly kind: 'relabel'; readonly target: Seqno; readonly label: Uint8Array };
 
@@ -120,13 +122,18 @@ export class Directory {
     const pending = this.#pendingByPrefix.get(prefixText(key));
     if (pending === undefined) return rows;
     for (const { seqno, change } of pending) {
-      if (change.kind === 'store') {
-        rows.push({ seqno, label: change.label });
+      const target = change.kind === 'store' ? change.replaces : change.target;
+      const at = rows.findIndex((row) => row.seqno === target);
+      invariant(
+        target === undefined || at >= 0,
+        `the row of entry ${target} that makes way or is relabelled exists`,
+      );
+      if (change.kind === 'relabel') {
+        rows[at] = { seqno: change.target, label: change.label };
         continue;
       }
-      const at = rows.findIndex((row) => row.seqno === change.target);
-      invariant(at >= 0, `the row of entry ${change.target} that is relabelled exists`);
-      rows[at] = { seqno: change.target, label: change.label };
+      if (at >= 0) rows.splice(at, 1);
+      rows.push({ seqno, label: change.label });
     }
     return rows;
   }
@@ -146,7 +153,7 @@ export class Directory {
     const same = this.#pendingByPrefix.get(prefix);
     if (same === undefined) this.#pendingByPrefix.set(prefix, [pending]);
     else same.push(pending);
-    if (change.kind === 'store') this.#pendingStores += 1;
+    this.#pendingStores += growthOf(change);
   }
 
   /** Forgets the changes of entries after `seqno`. */
@@ -256,22 +263,16 @@ export class Directory {
     const number = this.#numberOf(change.label);
     this.lastWrite = seqno;
     if (change.kind === 'relabel') {
-      const at = this.#lowerBound(key, change.target);
-      invariant(at !== undefined, `the row of entry ${change.target} is in the directory`);
-      const offset = at.index * DIRECTORY_ROW_BYTES;
+      const at = this.#placeOf(key, change.target);
+      this.#requireKept(number);
       const { rows } = this.#writable(at.pageIndex);
-      invariant(
-        comparePrefix(rows, offset, key) === 0 &&
-          rows.readUIntBE(offset + SEQNO_OFFSET, 6) === change.target,
-        `the row of entry ${change.target} is in the directory`,
-      );
-      const before = rows.readUInt32BE(offset + LABEL_OFFSET);
-      invariant(
-        !this.#retained.has(before) && !this.#retained.has(number),
-        'rows that make way for others keep their labels',
-      );
-      rows.writeUInt32BE(number, offset + LABEL_OFFSET);
+      rows.writeUInt32BE(number, at.index * DIRECTORY_ROW_BYTES + LABEL_OFFSET);
       return;
+    }
+    if (change.replaces !== undefined) {
+      const at = this.#placeOf(key, change.replaces);
+      this.#requireKept(number);
+      this.#remove({ prefix: key, seqno: change.replaces }, this.#labelAt(at));
     }
     this.#insert(key, seqno, number);
     const retained = this.#retained.get(number);
@@ -281,6 +282,22 @@ export class Directory {
     }
     invariant(retained !== undefined || number === labelCount, ONE_KIND);
     this.#retain(key, seqno, number, change.keep);
+  }
+
+  /** Where the row of an entry stands, which keeps its label until it is told otherwise. */
+  #placeOf(prefix: Buffer, seqno: Seqno): Place {
+    const at = this.#lowerBound(prefix, seqno);
+    invariant(
+      at !== undefined &&
+        compareRow(at.page.rows, at.index * DIRECTORY_ROW_BYTES, prefix, seqno) === 0,
+      `the row of entry ${seqno} is in the directory`,
+    );
+    this.#requireKept(this.#labelAt(at));
+    return at;
+  }
+
+  #requireKept(label: number): void {
+    invariant(!this.#retained.has(label), 'rows that make way for others keep their labels');
   }
 
   /** Lets the oldest rows with a label go, once there are more than are to be kept. */
@@ -361,7 +378,7 @@ export class Directory {
     invariant(same !== undefined, 'each pending change is listed by its prefix');
     same.splice(same.indexOf(pending), 1);
     if (same.length === 0) this.#pendingByPrefix.delete(pending.prefix);
-    if (pending.change.kind === 'store') this.#pendingStores -= 1;
+    this.#pendingStores -= growthOf(pending.change);
   }
 
   #label(number: number): Uint8Array {
@@ -416,6 +433,11 @@ export class Directory {
     const page = this.#pages[pageIndex];
     return page === undefined ? undefined : { page, pageIndex, index: 0 };
   }
+}
+
+/** Rows that a change adds: one that takes another's place adds none. */
+function growthOf(change: DirectoryChange): number {
+  return change.kind === 'store' && change.replaces === undefined ? 1 : 0;
 }
 
 /** Where a row stands. */

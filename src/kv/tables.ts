@@ -80,6 +80,11 @@ export interface Archive extends ReadArchive {
    */
   store(key: Uint8Array, label: Uint8Array, value: Uint8Array, keep?: number): void;
   /**
+   * Writes a value in the place of an existing row's: the directory then points here. Not for rows
+   * that were stored with `keep`.
+   */
+  replace(key: Uint8Array, row: ArchiveRow, label: Uint8Array, value: Uint8Array): void;
+  /**
    * Changes the label of an existing row; the entry that holds the value stays as it is. Not for
    * rows that were stored with `keep`.
    */

@@ -6,7 +6,7 @@
 import { invariant } from '../base/assert.ts';
 import { binaryTextOf } from '../base/bytes.ts';
 import type { Seqno } from '../base/ids.ts';
-import { encodeRelabelled, encodeStored } from './archived-value.ts';
+import { encodeRelabelled, encodeReplacing, encodeStored } from './archived-value.ts';
 import { pageOf, type Store, startOf } from './store.ts';
 import type {
   Archive,
@@ -65,6 +65,9 @@ export class StoreTransaction implements Transaction {
       horizonOf: (label) => read.horizonOf(label),
       store: (key, label, value, keep) => {
         this.#archivedOnce(name, key, encodeStored(label, value, keep));
+      },
+      replace: (key, row, label, value) => {
+        this.#archivedOnce(name, key, encodeReplacing(row.seqno, label, value));
       },
       relabel: (key: Uint8Array, row: ArchiveRow, label: Uint8Array) => {
         this.#archivedOnce(name, key, encodeRelabelled(row.seqno, label));

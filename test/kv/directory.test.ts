@@ -3,7 +3,11 @@
 
 import { describe, expect, test } from 'vitest';
 import { type Seqno, seqnoOf } from '../../src/base/ids.ts';
-import { encodeRelabelled, encodeStored } from '../../src/kv/archived-value.ts';
+import {
+  encodeRelabelled,
+  encodeReplacing,
+  encodeStored,
+} from '../../src/kv/archived-value.ts';
 import { Directory, KEY_PREFIX_BYTES } from '../../src/kv/directory.ts';
 import { Store } from '../../src/kv/store.ts';
 import type { ArchiveRow } from '../../src/kv/tables.ts';
@@ -133,24 +137,85 @@ describe('labels', () => {
   });
 });
 
+describe('a row that takes the place of another', () => {
+  const replace = (directory: Directory, seqno: number, target: number): void => {
+    const replaces = seqnoOf(target);
+    const change = { kind: 'store', label: label(`from ${target}`), replaces } as const;
+    directory.write(seqnoOf(seqno), keyOf('a'), change);
+  };
+
+  test('is found instead of it, in the newest state first', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'x');
+    store(directory, 2, keyOf('a'), 'beside');
+    directory.commit(seqnoOf(2));
+    replace(directory, 3, 1);
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('2:beside 3:from 1');
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('1:x 2:beside');
+    expect([directory.currentSize, directory.committedSize]).toEqual([2, 2]);
+    directory.commit(seqnoOf(3));
+    expect(shown(directory.findCommitted(keyOf('a')))).toBe('2:beside 3:from 1');
+    expect([directory.currentSize, directory.committedSize]).toEqual([2, 2]);
+  });
+
+  test('gives it back when its entry is rolled back', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'x');
+    directory.commit(seqnoOf(1));
+    replace(directory, 2, 1);
+    replace(directory, 3, 2);
+    directory.rollback(seqnoOf(2));
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('2:from 1');
+    directory.rollback(seqnoOf(1));
+    expect(shown(directory.findCurrent(keyOf('a')))).toBe('1:x');
+    expect(directory.currentSize).toBe(1);
+  });
+
+  test('breaks an invariant when that one is not there', () => {
+    const directory = new Directory();
+    store(directory, 1, keyOf('a'), 'x');
+    directory.commit(seqnoOf(1));
+    replace(directory, 3, 2);
+    expect(() => directory.findCurrent(keyOf('a'))).toThrow('makes way');
+    expect(() => directory.commit(seqnoOf(3))).toThrow('is in the directory');
+  });
+});
+
 interface Change {
   readonly seqno: number;
   readonly key: string;
   readonly label: string;
-  /** The row whose label changes; absent for a new row. */
+  readonly kind: 'store' | 'relabel' | 'replace';
+  /** The row whose label changes, or that makes way; absent for a new row. */
   readonly target?: number;
 }
 
-/** The rows of a key, by playing all changes up to a bound. */
-function rowsOf(changes: readonly Change[], key: string, bound: number): string {
-  const rows: { seqno: number; label: string }[] = [];
-  for (const change of changes) {
-    if (change.seqno > bound || change.key.slice(0, 10) !== key.slice(0, 10)) continue;
-    const row = rows.find(({ seqno }) => seqno === change.target);
-    if (row === undefined) rows.push({ seqno: change.seqno, label: change.label });
-    else row.label = change.label;
+interface ListedRow {
+  readonly seqno: number;
+  readonly key: string;
+  readonly label: string;
+}
+
+/** All rows in the order of their entries, by playing all changes up to a bound. */
+function listOf(changes: readonly Change[], bound: number): readonly ListedRow[] {
+  let rows: readonly ListedRow[] = [];
+  for (const { seqno, key, label: text, kind, target } of changes) {
+    if (seqno > bound) continue;
+    if (kind === 'relabel') {
+      rows = rows.map((row) => (row.seqno === target ? { ...row, label: text } : row));
+      continue;
+    }
+    rows = [...rows.filter((row) => row.seqno !== target), { seqno, key, label: text }];
   }
-  return rows.map((row) => `${row.seqno}:${row.label}`).join(' ');
+  return rows;
+}
+
+/** The rows of a key, and of those that begin alike. */
+function rowsOf(rows: readonly ListedRow[], key: string): string {
+  return rows
+    .filter((row) => row.key.slice(0, 10) === key.slice(0, 10))
+    .map((row) => `${row.seqno}:${row.label}`)
+    .join(' ');
 }
 
 /** Few prefixes, so that some collide; a tail of their own. */
@@ -158,7 +223,7 @@ function randomKey(random: SeededRandom, prefixes: number): string {
   return `${random.below(prefixes)}`.padStart(10, 'p') + String(random.below(3));
 }
 
-test('random stores, labels, commits and rollbacks agree with a plain list', async () => {
+test('random stores, labels, replacements, commits and rollbacks agree with a plain list', async () => {
   let steps = 0;
   await withSeeds(20, (random) => {
     const archive = new Store(['archived']);
@@ -169,21 +234,25 @@ test('random stores, labels, commits and rollbacks agree with a plain list', asy
       const dice = random.below(12);
       if (dice < 9) {
         const key = randomKey(random, 30);
-        const known = changes.filter((each) => each.key === key && each.target === undefined);
+        const known = listOf(changes, seqno).filter((row) => row.key === key);
         const text = `label ${random.below(9)}`;
-        const relabels = known.length > 0 && random.oneIn(2);
-        const target = relabels ? random.pick(known).seqno : undefined;
+        const kinds = known.length > 0 ? (['store', 'relabel', 'replace'] as const) : [];
+        const kind = kinds.length > 0 ? random.pick(kinds) : 'store';
+        const target = kind === 'store' ? undefined : random.pick(known).seqno;
         const value =
           target === undefined
             ? encodeStored(label(text), label('value'))
-            : encodeRelabelled(seqnoOf(target), label(text));
+            : kind === 'relabel'
+              ? encodeRelabelled(seqnoOf(target), label(text))
+              : encodeReplacing(seqnoOf(target), label(text), label('value'));
         const map = {
           name: 'archived',
           writes: new Map([[key, value]]),
           removes: new Set<string>(),
         };
         archive.apply(seqnoOf(seqno), [map]);
-        changes.push({ seqno, key, label: text, ...(target === undefined ? {} : { target }) });
+        const aim = target === undefined ? {} : { target };
+        changes.push({ seqno, key, label: text, kind, ...aim });
       } else if (dice < 11) {
         archive.commit(between(random, archive.committed, archive.newest));
       } else {
@@ -194,11 +263,13 @@ test('random stores, labels, commits and rollbacks agree with a plain list', asy
       const [now, then] = [archive.current, archive.committedView].map((view) =>
         view.archive('archived'),
       );
-      expect(shown(now?.find(bytes(key)) ?? [])).toBe(rowsOf(changes, key, archive.newest));
-      expect(shown(then?.find(bytes(key)) ?? [])).toBe(rowsOf(changes, key, archive.committed));
-      const stores = changes.filter(({ target }) => target === undefined);
-      expect(now?.size).toBe(stores.length);
-      expect(then?.size).toBe(stores.filter((each) => each.seqno <= archive.committed).length);
+      const [newest, committed] = [archive.newest, archive.committed].map((bound) =>
+        listOf(changes, bound),
+      ) as [readonly ListedRow[], readonly ListedRow[]];
+      expect(shown(now?.find(bytes(key)) ?? [])).toBe(rowsOf(newest, key));
+      expect(shown(then?.find(bytes(key)) ?? [])).toBe(rowsOf(committed, key));
+      expect(now?.size).toBe(newest.length);
+      expect(then?.size).toBe(committed.length);
       steps += 1;
     }
   });

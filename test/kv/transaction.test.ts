@@ -157,6 +157,7 @@ describe('archived tables', () => {
     expect(() => archive.store(key, bytes('ours'), bytes('value'))).toThrow('changes once');
     const row = { seqno: seqnoOf(1), label: bytes('x') };
     expect(() => archive.relabel(key, row, bytes('ours'))).toThrow('changes once');
+    expect(() => archive.replace(key, row, bytes('ours'), bytes('x'))).toThrow('changes once');
   });
 
   test('are not ordinary ones, nor the other way about', () => {
