@@ -61,6 +61,11 @@ const COMMANDS: readonly CommandEntry[] = [
     summary: 'judge attestation: a report, a token, a live service, a saved verdict',
     load: async () => (await import('./cli/verify.ts')).command,
   },
+  {
+    name: 'policy',
+    summary: 'make the policies of a release: container, attestation, key release, join',
+    load: async () => (await import('./cli/policy.ts')).command,
+  },
 ];
 
 const HELP = `Usage: concordat COMMAND [OPTIONS]
