@@ -29,7 +29,28 @@ export function readDocument<T>(text: string, read: Reader<T>, place: Place): T 
   } catch (cause) {
     throw fault(place, 'it is not JSON', cause);
   }
+  const twice = nameGivenTwice(text);
+  if (twice !== undefined) throw fault(place, `${twice} stands twice in one object`);
   return read(value, place);
+}
+
+/** Of JSON: `JSON.parse` would let the last one win, which a reader may not notice. */
+function nameGivenTwice(json: string): string | undefined {
+  const open: (Set<string> | undefined)[] = [];
+  for (const [token, name] of json.matchAll(
+    /("(?:\\.|[^"\\])*")\s*:|"(?:\\.|[^"\\])*"|[{}[\]]/g,
+  )) {
+    if (token === '{') open.push(new Set());
+    else if (token === '[') open.push(undefined);
+    else if (token === '}' || token === ']') open.pop();
+    else if (name !== undefined) {
+      const names = open.at(-1);
+      const plain: unknown = JSON.parse(name);
+      if (names?.has(String(plain)) === true) return JSON.stringify(plain);
+      names?.add(String(plain));
+    }
+  }
+  return undefined;
 }
 
 export function fault(place: Place, why: string, cause?: unknown): CodedError {

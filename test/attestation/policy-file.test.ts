@@ -20,6 +20,12 @@ test('the example in the documentation is one', () => {
   expect(tokens?.issuers).toHaveLength(1);
 });
 
+test('the same name in two objects, or as a value, is none given twice', () => {
+  const text = '{"version":1,"comment":"\\"a\\": version","platforms":{"snp":{"vmpl":[0]},';
+  const policy = readPolicyFile(`${text}"azure-cvm":{"report":{"vmpl":[0]}}}}`);
+  expect(Object.keys(policy.platforms)).toEqual(['snp', 'azure-cvm']);
+});
+
 test('a TCB may be written as the Azure cache does, and capital digits become small', () => {
   const { platforms } = readPolicyFile(
     JSON.stringify({
@@ -45,6 +51,8 @@ describe('what is not understood is an error that names the place', () => {
   const snp = (entry: object): object => ({ version: 1, platforms: { snp: entry } });
   test.each<readonly [object | string, RegExp]>([
     ['{', /it is not JSON/],
+    ['{"version":1,"platforms":{"snp":{"vmpl":[0],"\\u0076mpl" : [3]}}}', /vmpl" stands twice/],
+    ['{"version":1,"version":1,"platforms":{}}', /"version" stands twice in one object/],
     [[], /\[\] is not an object/],
     [{ platforms: {} }, /version is missing/],
     [{ version: 2, platforms: {} }, /version: 2 is none of 1/],

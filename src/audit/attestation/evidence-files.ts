@@ -213,7 +213,7 @@ function pcrsOf(path: string, bytes: Uint8Array): ReadonlyMap<number, Uint8Array
 }
 
 /** As the nodes table has it (`quote`), or as nodes serve it (`raw`). */
-export function evidenceOfJson(path: string, bytes: Uint8Array): Evidence {
+function evidenceOfJson(path: string, bytes: Uint8Array): Evidence {
   const value = jsonOf(path, bytes);
   const member = (name: string): unknown =>
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;

@@ -26,6 +26,10 @@ ${EXIT_CODES}`;
 /** What makes a bundle none, whatever is in it. */
 const REFUSED = ['BadBundle', 'BundleChanged', 'RootsUnknown', 'VerdictDiffers', 'OtherBundle'];
 
+const TOKEN_NOTE =
+  "the keys that a token was judged by are those in the bundle: that they were its issuer's, " +
+  'only whoever fetched them knows';
+
 export async function verifyBundle(
   args: readonly string[],
   io: CommandIo,
@@ -65,6 +69,7 @@ export async function verifyBundle(
     const notes = [
       `the bundle with digest ${digest} was made by Concordat ${madeBy}; judged again, all its ` +
         'verdicts came out the same',
+      ...(judged.some(({ subject }) => subject.kind === 'token') ? [TOKEN_NOTE] : []),
     ];
     const { comment } = terms.policy;
     const policyName = `the policy in the bundle${comment === undefined ? '' : ` (${comment})`}`;

@@ -4,9 +4,7 @@
  * somebody says; `service-checks.ts` says what of it is shown.
  */
 import type { Evidence } from '../../attestation/evidence.ts';
-import { evidenceOfJson } from '../../audit/attestation/evidence-files.ts';
 import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
-import { toUtf8 } from '../../base/portable-bytes.ts';
 import { type Certificate, certificateOfPem } from '../../crypto/x509.ts';
 import { PinnedSession } from './pinned-session.ts';
 
@@ -75,8 +73,7 @@ async function nodeOf(
   if (typeof nodeId !== 'string' || !/^[0-9a-f]{64}$/.test(nodeId)) {
     throw odd(url, `it names a node ${String(nodeId).slice(0, 80)}`);
   }
-  const what = `the evidence of node ${nodeId}`;
-  const evidence = evidenceOfJson(what, toUtf8(JSON.stringify(entry)));
+  const evidence = evidenceIn(entry);
   let silence = 'the service names no address of it';
   for (const address of addresses.get(nodeId) ?? []) {
     const session = new PinnedSession(`https://${address}`);
@@ -90,6 +87,15 @@ async function nodeOf(
     }
   }
   return { nodeId, evidence, answerer: undefined, silence };
+}
+
+/** What a node shows, as it shows it: what is missing or odd in it is for the verdict to say. */
+function evidenceIn(entry: unknown): Evidence {
+  const names = ['format', 'endorsements', 'uvm_endorsements', 'endorsed_tcb'] as const;
+  const given = names
+    .map((name) => [name, member(entry, name)] as const)
+    .filter(([, value]) => value !== undefined);
+  return { ...Object.fromEntries(given), quote: member(entry, 'raw') } as Evidence;
 }
 
 /** Node id → `host:port` of each of its interfaces. */

@@ -57,6 +57,7 @@ describe('a bundle replays to the verdict that was saved', () => {
     expect(code).toBeGreaterThanOrEqual(10);
     const again = await verify(['bundle', path('t.json')], YEARS_LATER);
     expect(again.code).toBe(code);
+    expect(again.out).toContain('only whoever fetched them knows');
   });
 });
 

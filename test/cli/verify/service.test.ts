@@ -44,6 +44,8 @@ interface NodeShape {
   readonly report?: ReportFields;
   readonly saysService?: string;
   readonly isSilent?: boolean;
+  /** Its evidence has no quote. */
+  readonly isMute?: boolean;
 }
 
 async function authority(name: string): Promise<Authority> {
@@ -79,7 +81,8 @@ async function started(...shapes: readonly NodeShape[]): Promise<string> {
     const report = signedReport(chip, { reportData, ...shape.report });
     const { quote, ...evidence } = snpEvidence(report, chip.chain);
     const nodeId = idOf(key);
-    const shown = { ...evidence, raw: quote, node_id: nodeId };
+    const raw = shape.isMute === true ? {} : { raw: quote };
+    const shown = { ...evidence, ...raw, node_id: nodeId };
     const port = shape.isSilent === true ? 1 : await listening(shape, key, answering);
     nodes.push({ nodeId, port, evidence: shown });
   }
@@ -150,6 +153,7 @@ describe('one that passes for another is refused', () => {
         },
       ],
     ],
+    ['no evidence of one node', 10, 'QuoteNotBase64', () => [{}, { isMute: true }]],
     ['evidence of another node', 15, 'ReportDataMismatch', () => [{}, { evidenceFor: thief }]],
     ['a session under another key', 15, 'TlsKeyUnattested', () => [{}, { tlsKey: thief }]],
     ['in front of the service', 15, 'TlsKeyUnattested', () => [{ tlsKey: thief }, {}]],
