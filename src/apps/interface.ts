@@ -129,8 +129,8 @@ export type Step =
       readonly next: (file: OfferedFile | undefined) => Step;
     }
   /**
-   * Waits for something that only the node can do: a certificate, the check of a signature; only
-   * the endpoints that every node has may. The state may have moved on meanwhile.
+   * Waits for something that only the node can do: a certificate, the check of a signature, whether
+   * peers outside answer. The state may have moved on meanwhile.
    */
   | { readonly kind: 'ask'; readonly ask: () => Promise<Step> }
   /** Runs as one transaction on the newest state; only in endpoints whose effect is `write`. */

@@ -107,6 +107,13 @@ export class MemoryRuntime {
     }
   }
 
+  /** Runs an endpoint that is on no surface, as the node runs its own. */
+  run(endpoint: Endpoint): AppResponse {
+    Object.assign(this.last, { fetched: 0, wrote: false, absence: false });
+    const match = { path: endpoint.path, params: {} };
+    return this.#answerOf(endpoint, asAppRequest({ verb: 'POST', target: '/' }, match, ''));
+  }
+
   #refused(path: string, error: RequestError): AppResponse {
     const segment = path.split('/')[path.startsWith('/app/') ? 2 : 1];
     const owner = this.#applications.find(({ endpoints }) =>

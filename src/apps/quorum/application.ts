@@ -3,7 +3,6 @@
  * (transaction-manager.md). The connector maps its socket and port to the first, its third-party
  * port to the second.
  */
-import type { Random } from '../../base/environment.ts';
 import { REQUEST_IDS_KEPT } from '../../base/limits.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Application } from '../interface.ts';
@@ -18,6 +17,7 @@ import { receivingRoutes } from './endpoints/receiving.ts';
 import { sendingRoutes, storeRawRoute } from './endpoints/sending.ts';
 import { signedRoute } from './endpoints/signed.ts';
 import { renderError } from './errors.ts';
+import type { SendingDependencies } from './sending.ts';
 import { mount, type Route } from './surface.ts';
 import { PAYLOADS, RAW_PAYLOADS, REQUESTS } from './tables.ts';
 
@@ -26,20 +26,20 @@ export const Q2T_PREFIX = '/quorum/q2t';
 /** Where third parties' requests go. */
 export const THIRD_PARTY_PREFIX = '/quorum/3p';
 
-export interface QuorumDependencies {
-  readonly random: Random;
+export interface QuorumDependencies extends SendingDependencies {
   /** Request ids that are known of each organisation; REQUEST_IDS_KEPT when absent. */
   readonly requestIdsKept?: number;
 }
 
 export function createQuorumApplication({
-  random,
   requestIdsKept = REQUEST_IDS_KEPT,
+  ...sending
 }: QuorumDependencies): Application {
+  const { random } = sending;
   const q2t = [
     ...aboutRoutes(VERSION),
-    ...sendingRoutes(random),
-    signedRoute(random),
+    ...sendingRoutes(sending),
+    signedRoute(sending),
     ...receivingRoutes,
     ...factRoutes,
     receiptRoute,

@@ -17,6 +17,7 @@ import {
   type ResidentRow,
 } from '../organisations.ts';
 import { PARTY_KEY_BYTES } from './parties.ts';
+import { OUTSIDE_PARTIES } from './tables.ts';
 import { refuseAbsent, refuseWith } from './wire/answers.ts';
 import { bytesOfText } from './wire/body.ts';
 
@@ -89,10 +90,10 @@ export function recipientsOf(texts: readonly string[]): readonly Buffer[] {
   });
 }
 
-/** Refuses when a recipient is no party known to the service. */
+/** Refuses when a recipient is no party known to the service, inside or outside. */
 export function requireKnown(view: ReadView, recipients: readonly Uint8Array[]): void {
   for (const key of recipients) {
-    if (ownerOf(view, key) === undefined) {
+    if (ownerOf(view, key) === undefined && !view.table(OUTSIDE_PARTIES).has(key)) {
       const shown = Buffer.from(key).toString('base64');
       throw refuseAbsent(404, `Recipient not found for key: ${shown}`);
     }

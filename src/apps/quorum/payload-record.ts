@@ -49,14 +49,19 @@ export interface PayloadRecord extends SealedPayload {
   readonly privacyGroupId: Uint8Array;
   /** Hides the payload in its receipt's claims digest. */
   readonly salt: Uint8Array;
+  /** The nonce of the boxes that it came in; absent unless it came from outside. */
+  readonly recipientNonce?: Uint8Array;
 }
 
 const FORMAT = 1;
+/** Like the first, with the nonce of the boxes at its end. */
+const FORMAT_FROM_OUTSIDE = 2;
 export const SALT_BYTES = 32;
 
 export function encodePayload(record: PayloadRecord): Uint8Array {
+  const { recipientNonce } = record;
   const writer = new RecordWriter()
-    .byte(FORMAT)
+    .byte(recipientNonce === undefined ? FORMAT : FORMAT_FROM_OUTSIDE)
     .byte(record.privacyFlag)
     .fixed(record.nonce)
     .fixed(record.masterKey)
@@ -73,7 +78,9 @@ export function encodePayload(record: PayloadRecord): Uint8Array {
       .fixed(securityHash)
       .sized(Buffer.from(knownTo.map(Number)));
   }
-  return writer.sized(record.ciphertext).finish();
+  writer.sized(record.ciphertext);
+  if (recipientNonce !== undefined) writer.fixed(recipientNonce);
+  return writer.finish();
 }
 
 /**
@@ -82,7 +89,10 @@ export function encodePayload(record: PayloadRecord): Uint8Array {
  */
 export function decodePayload(key: Uint8Array, bytes: Uint8Array): PayloadRecord {
   const reader = new RecordReader(bytes);
-  if (reader.byte() !== FORMAT) throw reader.broken(`is not of format ${FORMAT}`);
+  const format = reader.byte();
+  if (format !== FORMAT && format !== FORMAT_FROM_OUTSIDE) {
+    throw reader.broken(`is of format ${format}, not ${FORMAT} or ${FORMAT_FROM_OUTSIDE}`);
+  }
   const privacyFlag = reader.byte() as PrivacyFlag;
   const nonce = reader.fixed(PAYLOAD_NONCE_BYTES);
   const masterKey = reader.fixed(PAYLOAD_SECRET_BYTES);
@@ -98,9 +108,12 @@ export function decodePayload(key: Uint8Array, bytes: Uint8Array): PayloadRecord
     knownTo: [...reader.sized()].map(Boolean),
   }));
   const ciphertext = reader.sized();
+  const fromOutside = format === FORMAT_FROM_OUTSIDE;
+  const nonces = fromOutside ? { recipientNonce: reader.fixed(PAYLOAD_NONCE_BYTES) } : {};
   reader.finish();
   requireKey(key, ciphertext);
   return {
+    ...nonces,
     privacyFlag,
     nonce,
     masterKey,

@@ -1,8 +1,14 @@
+import type { ReadView } from '../../kv/tables.ts';
 import type { FoundPayload } from './lookup.ts';
 import { type Organisation, owns } from './organisation.ts';
-import { isParty, keysOf } from './parties.ts';
-import { PRIVATE_STATE_VALIDATION } from './payload-record.ts';
+import { isParty, keysOf, readableRows } from './parties.ts';
+import {
+  type AffectedTransaction,
+  type PayloadRecord,
+  PRIVATE_STATE_VALIDATION,
+} from './payload-record.ts';
 import { includes } from './rules.ts';
+import { PAYLOADS } from './tables.ts';
 
 /** Whether the payload was sent with one of the organisation's keys. */
 export function isSender({ record }: FoundPayload, caller: Organisation): boolean {
@@ -27,14 +33,26 @@ export function managedParties({ row }: FoundPayload, caller: Organisation): rea
 
 /** The affected transactions that the organisation knows. */
 export function affectedKnown(
+  view: ReadView,
   found: FoundPayload,
   caller: Organisation,
 ): readonly Uint8Array[] {
-  const { affected, recipients } = found.record;
+  const { affected } = found.record;
   const known = isSender(found, caller)
     ? affected
-    : affected.filter(({ knownTo }) =>
-        recipients.some((key, index) => knownTo[index] === true && owns(caller, key)),
-      );
+    : affected.filter((one) => knows(view, found.record, one, caller));
   return known.map(({ hash }) => hash);
+}
+
+function knows(
+  view: ReadView,
+  { recipients, recipientNonce }: PayloadRecord,
+  { hash, knownTo }: AffectedTransaction,
+  caller: Organisation,
+): boolean {
+  // From outside a payload comes once for each of its recipients, so its record may name but one.
+  if (recipientNonce !== undefined) {
+    return readableRows(view.archive(PAYLOADS).find(hash), caller.keys).length > 0;
+  }
+  return recipients.some((key, index) => knownTo[index] === true && owns(caller, key));
 }

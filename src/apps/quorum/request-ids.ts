@@ -123,9 +123,10 @@ function first(attempt: Attempt, step: Step): Step {
         rows: step.rows,
         next: (values) => first(attempt, step.next(values)),
       };
+    case 'ask':
+      return { kind: 'ask', ask: async () => first(attempt, await step.ask()) };
     case 'receipt':
     case 'file':
-    case 'ask':
       throw new InvariantError(`no write of the transaction manager asks for a ${step.kind}`);
   }
 }

@@ -15,7 +15,7 @@ import {
   sealPayload,
 } from '../../crypto/payload.ts';
 import type { ReadView, Transaction } from '../../kv/tables.ts';
-import type { AppResponse, Step } from '../interface.ts';
+import { type AppResponse, answer, type Step } from '../interface.ts';
 import { type Absent, type FoundPayload, rowNow, withPayloads } from './lookup.ts';
 import {
   type Organisation,
@@ -24,6 +24,7 @@ import {
   refuseForeignKey,
   requireKnown,
 } from './organisation.ts';
+import { outsideOf, outsideParty, queueDeliveries } from './outside/parties.ts';
 import { isAnyParty, labelOf } from './parties.ts';
 import {
   type AffectedTransaction,
@@ -62,8 +63,16 @@ export interface Dispatch {
   readonly record: PayloadRecord;
   /** The caller's own keys among the parties. */
   readonly managed: readonly Buffer[];
+  /** Where its outside recipients are. */
+  readonly outside: readonly string[];
   /** Writes it; refuses when the caller has lost access to an affected transaction meanwhile. */
   write(tx: Transaction): void;
+}
+
+/** What a sender may want of the world outside before anything is written. */
+export interface OutsidePeers {
+  /** Those of some peers that do not answer, if that matters. */
+  unreachable(urls: readonly string[]): Promise<readonly string[]>;
 }
 
 /** Encrypts a payload under a fresh master key. */
@@ -83,7 +92,7 @@ export const affectedNotFound: Absent = (hash) =>
  * the sender, the recipients. Only then is anything encrypted.
  */
 export function dispatch(
-  random: Random,
+  { random, peers }: SendingDependencies,
   view: ReadView,
   caller: Organisation,
   order: Order,
@@ -93,8 +102,30 @@ export function dispatch(
   const recipients = checkedParties(order);
   return withPayloads(view, caller, order.affected, affectedNotFound, (found) => {
     checkOrder(view, caller, order, recipients, found);
-    return next(dispatchOf(random, view, caller, order, recipients, found, content()));
+    const sent = dispatchOf(random, view, caller, order, recipients, found, content());
+    if (peers === undefined || sent.outside.length === 0) return next(sent);
+    return { kind: 'ask', ask: async () => await whenReached(peers, sent, next) };
   });
+}
+
+async function whenReached(
+  peers: OutsidePeers,
+  sent: Dispatch,
+  next: (dispatch: Dispatch) => Step,
+): Promise<Step> {
+  const down = await peers.unreachable(sent.outside);
+  return down.length === 0 ? next(sent) : answer(gone());
+}
+
+/** Tessera's answer when a recipient's node takes no payload (transaction-manager.md §B). */
+export function gone(): AppResponse {
+  return { status: 410, headers: { 'cache-control': 'must-revalidate,no-cache,no-store' } };
+}
+
+export interface SendingDependencies {
+  readonly random: Random;
+  /** Asked before a payload for outside recipients is stored; nobody is when absent. */
+  readonly peers?: OutsidePeers;
 }
 
 /** The parties of an order, each once, in the order they were named; the sender last. */
@@ -152,13 +183,17 @@ function dispatchOf(
   const label = labelOf({ sender: order.sender, others: recipients });
   const bytes = encodePayload(record);
   const claims = claimsDigestOf(key, record.salt, payload);
+  const outside = outsideOf(view, recipients);
   return {
     key,
     record,
+    outside: [...new Set(outside.flatMap((one) => outsideParty(view, one)?.url ?? []))],
     managed: caller.keys.filter((own) => includes(recipients, own)),
     write: (tx) => {
       for (const one of found) rowNow(tx, caller, one, affectedNotFound);
       tx.archive(PAYLOADS).store(key, label, bytes);
+      // What is to be delivered outside commits with the payload, or not at all.
+      queueDeliveries(tx, key, outsideOf(tx, recipients));
       tx.setClaimsDigest(claims);
     },
   };
@@ -170,15 +205,20 @@ function affectedOf(
   recipients: readonly Uint8Array[],
   { hash, row, record }: FoundPayload,
 ): AffectedTransaction {
-  const knowing = new Set<string | undefined>();
+  const knowing = new Set<string>();
   for (const key of record.recipients) {
-    if (isAnyParty(row.label, [key])) knowing.add(ownerOf(view, key));
+    if (isAnyParty(row.label, [key])) knowing.add(holderOf(view, key));
   }
   return {
     hash,
     securityHash: securityHashOf(ciphertext, record),
-    knownTo: recipients.map((key) => knowing.has(ownerOf(view, key))),
+    knownTo: recipients.map((key) => knowing.has(holderOf(view, key))),
   };
+}
+
+/** Whoever holds a key: an organisation inside, or outside the key alone. */
+function holderOf(view: ReadView, key: Uint8Array): string {
+  return ownerOf(view, key) ?? base64Of(key);
 }
 
 const CLAIM = utf8('concordat.payload.v1');

@@ -83,9 +83,18 @@ export function fixed(
   };
 }
 
-function guarded(run: () => Step): Step {
+/** Runs steps so that what they refuse becomes an answer. */
+export function guarded(run: () => Step): Step {
   try {
     return guard(run());
+  } catch (thrown) {
+    return answer(responseOf(thrown));
+  }
+}
+
+async function guardedLater(ask: () => Promise<Step>): Promise<Step> {
+  try {
+    return guard(await ask());
   } catch (thrown) {
     return answer(responseOf(thrown));
   }
@@ -95,8 +104,9 @@ function guard(step: Step): Step {
   switch (step.kind) {
     case 'answer':
     case 'file':
-    case 'ask':
       return step;
+    case 'ask':
+      return { kind: 'ask', ask: async () => await guardedLater(step.ask) };
     case 'fetch':
       return {
         kind: 'fetch',

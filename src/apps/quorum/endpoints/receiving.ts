@@ -74,7 +74,7 @@ function give(view: ReadView, caller: Organisation, wanted: Wanted, render: Rend
     if (wanted.to !== undefined) requireOpensWith(found, caller, wanted.to);
     const { record } = found;
     const facts: Facts = {
-      affected: affectedKnown(found, caller),
+      affected: affectedKnown(view, found, caller),
       execHash: record.execHash,
       managed: managedParties(found, caller),
       privacyFlag: record.privacyFlag,

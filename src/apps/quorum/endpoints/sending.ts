@@ -15,7 +15,13 @@ import {
 import { encodeRaw, PRIVATE_STATE_VALIDATION } from '../payload-record.ts';
 import { rawLabelOf } from '../raw-label.ts';
 import { distinct, flagOf } from '../rules.ts';
-import { dispatch, type Order, sealFresh, sentAnswer } from '../sending.ts';
+import {
+  dispatch,
+  type Order,
+  type SendingDependencies,
+  sealFresh,
+  sentAnswer,
+} from '../sending.ts';
 import type { Route } from '../surface.ts';
 import { RAW_PAYLOADS } from '../tables.ts';
 import {
@@ -116,7 +122,8 @@ export function requireExecHash(body: Body, type: string, path: string): void {
   throw refuseViolation(type, missing);
 }
 
-export function sendingRoutes(random: Random): readonly Route[] {
+export function sendingRoutes(sending: SendingDependencies): readonly Route[] {
+  const { random } = sending;
   return [
     {
       verb: 'POST',
@@ -131,7 +138,7 @@ export function sendingRoutes(random: Random): readonly Route[] {
         const caller = callerOf(request, view);
         const order = orderOf(body, view, caller, namedSender(body, caller), form.mandatory);
         const content = () => sealFresh(random, payload);
-        return dispatch(random, view, caller, order, content, (sent) => ({
+        return dispatch(sending, view, caller, order, content, (sent) => ({
           kind: 'write',
           apply: (tx) => {
             sent.write(tx);
@@ -156,7 +163,7 @@ export function sendingRoutes(random: Random): readonly Route[] {
         const sender = from === '' ? senderOf(caller, undefined) : named.bytes;
         const order = standardOrder(sender, recipientHeader(request));
         const content = () => sealFresh(random, request.body);
-        return dispatch(random, view, caller, order, content, (sent) => ({
+        return dispatch(sending, view, caller, order, content, (sent) => ({
           kind: 'write',
           apply: (tx) => {
             sent.write(tx);

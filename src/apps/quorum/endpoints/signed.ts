@@ -5,16 +5,22 @@
  * The payload's key is that of the raw payload, so it is written once. The raw row's label notes
  * that it was, which also settles two calls that run at the same time.
  */
-import type { Random } from '../../../base/environment.ts';
 import type { ArchiveRow, ReadView, Transaction } from '../../../kv/tables.ts';
 import { type AppRequest, type AppResponse, answer, type Step } from '../../interface.ts';
 import { type Absent, type FoundRaw, withRaw } from '../lookup.ts';
 import { callerOf, type Organisation, requireKnown } from '../organisation.ts';
+import { outsideOf, queueDeliveries } from '../outside/parties.ts';
 import { isParty, keysOf, labelOf, readableRows } from '../parties.ts';
 import { decodePayload, openRecord, PRIVATE_STATE_VALIDATION } from '../payload-record.ts';
 import { rawLabelOf, rawStateOf } from '../raw-label.ts';
 import { includes } from '../rules.ts';
-import { checkedParties, dispatch, type Order, sentAnswer } from '../sending.ts';
+import {
+  checkedParties,
+  dispatch,
+  type Order,
+  type SendingDependencies,
+  sentAnswer,
+} from '../sending.ts';
 import type { Route } from '../surface.ts';
 import { PAYLOADS, RAW_PAYLOADS } from '../tables.ts';
 import {
@@ -53,7 +59,7 @@ interface Call {
   readonly order: Order;
 }
 
-export function signedRoute(random: Random): Route {
+export function signedRoute(sending: SendingDependencies): Route {
   return {
     verb: 'POST',
     path: '/sendsignedtx',
@@ -70,7 +76,7 @@ export function signedRoute(random: Random): Route {
         const own = { ...call, order: { ...call.order, sender: senderOfRaw(raw) } };
         return rawStateOf(raw.row.label) === 'sent'
           ? repeat(view, caller, own)
-          : sendFirst(random, view, caller, own, raw);
+          : sendFirst(sending, view, caller, own, raw);
       });
     },
   };
@@ -103,14 +109,14 @@ function senderOfRaw(raw: FoundRaw): Buffer {
 }
 
 function sendFirst(
-  random: Random,
+  sending: SendingDependencies,
   view: ReadView,
   caller: Organisation,
   { hash, status, type, order }: Call,
   raw: FoundRaw,
 ): Step {
   const content = () => ({ sealed: raw.record, payload: openRecord(raw.record) });
-  return dispatch(random, view, caller, order, content, (sent) => ({
+  return dispatch(sending, view, caller, order, content, (sent) => ({
     kind: 'write',
     apply: (tx) => {
       const archive = tx.archive(RAW_PAYLOADS);
@@ -189,6 +195,8 @@ function addParties(
     others: [...keysOf(row.label), ...parties],
   });
   archive.relabel(call.hash, row, label);
+  const added = parties.filter((party) => !isParty(row.label, party));
+  queueDeliveries(tx, call.hash, outsideOf(tx, added));
   return repeated(caller, call, label);
 }
 

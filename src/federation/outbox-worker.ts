@@ -1,0 +1,271 @@
+/**
+ * Delivers what the outbox holds: on the primary alone, to each peer one payload after the other in
+ * the order they were sent, until there is a receipt (a push is idempotent). A peer that fails is
+ * left alone for a while, and longer each time; a payload that a peer refuses waits by itself and
+ * holds up no other. Nothing of this lasts: whoever is primary next begins from the outbox.
+ */
+import { base64Of, binaryTextOf } from '../base/bytes.ts';
+import type { Timers } from '../base/environment.ts';
+import { messageOf } from '../base/errors.ts';
+import { payloadKeyOf } from '../crypto/payload.ts';
+import { encodeFor, unsupported, VERSIONS_HEADER } from './api-versions.ts';
+import type { FederationCounters } from './counters.ts';
+import type { PeerClient } from './peer-client.ts';
+import type { Delivery, DueDelivery, FederationService } from './service.ts';
+
+export interface OutboxTimes {
+  /** How long one push may take. */
+  readonly pushMs: number;
+  /** How often the outbox is looked at when nobody says that it has grown. */
+  readonly lookMs: number;
+  /** Pause after a failure, at first and at most. */
+  readonly retryMsMin: number;
+  readonly retryMsMax: number;
+}
+
+export const OUTBOX_TIMES: OutboxTimes = {
+  pushMs: 10_000,
+  lookMs: 500,
+  retryMsMin: 250,
+  retryMsMax: 10_000,
+};
+
+/** Deliveries that are readied at once: their payloads lie in memory. */
+const BATCH_MAX = 16;
+
+export interface OutboxDependencies {
+  readonly service: FederationService;
+  readonly client: PeerClient;
+  readonly timers: Timers;
+  readonly counters: FederationCounters;
+  readonly log: { info(text: string): void; warn(text: string): void };
+  /** How a peer was, for whoever keeps account of that. */
+  readonly onPeer: (url: string, error: string | undefined) => void;
+}
+
+interface Pause {
+  readonly untilMs: number;
+  readonly lengthMs: number;
+  readonly error: string;
+}
+
+/** How the delivery of one payload stands. */
+export interface Settlement {
+  /** Recipients that have no receipt for it yet, and why if a peer said why. */
+  readonly missing: readonly { readonly recipient: Uint8Array; readonly refusal?: string }[];
+}
+
+export class OutboxWorker {
+  readonly #deps: OutboxDependencies;
+  readonly #times: OutboxTimes;
+  readonly #busy = new Set<string>();
+  /** By peer's url. */
+  readonly #peerPauses = new Map<string, Pause>();
+  /** By row of the outbox. */
+  readonly #refusals = new Map<string, Pause>();
+  readonly #watchers = new Set<() => void>();
+  #cancel: (() => void) | undefined;
+  #isStopped = false;
+  #lastError: string | undefined;
+
+  constructor(dependencies: OutboxDependencies, times: OutboxTimes = OUTBOX_TIMES) {
+    this.#deps = dependencies;
+    this.#times = times;
+  }
+
+  start(): void {
+    this.#look();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#cancel?.();
+    for (const watcher of this.#watchers) watcher();
+  }
+
+  /** The outbox has grown: no need to wait for the next look. */
+  poke(): void {
+    this.#cancel?.();
+    this.#look();
+  }
+
+  /** What went wrong last, until something goes right. */
+  get lastError(): string | undefined {
+    return this.#lastError;
+  }
+
+  /** Waits until a payload is delivered to all, is refused by one, or the time is over. */
+  async settled(payload: Uint8Array, timeoutMs: number): Promise<Settlement> {
+    const { timers, service } = this.#deps;
+    this.poke();
+    const untilMs = timers.elapsedMs() + timeoutMs;
+    for (;;) {
+      const missing = service.outbox(payload).map((one) => {
+        const refusal = this.#refusals.get(rowOf(one))?.error;
+        return { recipient: one.recipient, ...(refusal === undefined ? {} : { refusal }) };
+      });
+      const isOver = timers.elapsedMs() >= untilMs || this.#isStopped;
+      const isRefused = missing.some(({ refusal }) => refusal !== undefined);
+      if (missing.length === 0 || isRefused || isOver) return { missing };
+      await this.#changed(untilMs);
+    }
+  }
+
+  #changed(untilMs: number): Promise<void> {
+    const { timers } = this.#deps;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#watchers.delete(done);
+        cancel();
+        resolve();
+      };
+      const cancel = timers.after(Math.max(0, untilMs - timers.elapsedMs()), done);
+      this.#watchers.add(done);
+    });
+  }
+
+  #look(): void {
+    if (this.#isStopped) return;
+    this.#cancel = this.#deps.timers.after(this.#times.lookMs, () => this.#look());
+    const { service } = this.#deps;
+    if (!service.isPrimary() || service.outboxLength() === 0) {
+      this.#refusals.clear();
+      return;
+    }
+    for (const [url, deliveries] of this.#dueByPeer()) {
+      if (this.#busy.has(url) || isPaused(this.#peerPauses.get(url), this.#nowMs())) continue;
+      this.#busy.add(url);
+      this.#serve(url, deliveries)
+        .catch((error: unknown) => this.#note(url, error))
+        .finally(() => {
+          this.#busy.delete(url);
+          for (const watcher of [...this.#watchers]) watcher();
+          // What came meanwhile has waited for its turn; what failed has its pause.
+          this.poke();
+        });
+    }
+  }
+
+  /** Deliveries that may be tried now, by where they go; those that go nowhere under ''. */
+  #dueByPeer(): ReadonlyMap<string, readonly Delivery[]> {
+    const { service } = this.#deps;
+    const urls = new Map(
+      service.outsideKeys().map(({ key, url }) => [binaryTextOf(key), url] as const),
+    );
+    const byPeer = new Map<string, Delivery[]>();
+    const nowMs = this.#nowMs();
+    for (const one of service.outbox()) {
+      if (isPaused(this.#refusals.get(rowOf(one)), nowMs)) continue;
+      const url = urls.get(binaryTextOf(one.recipient)) ?? '';
+      const same = byPeer.get(url);
+      if (same === undefined) byPeer.set(url, [one]);
+      else same.push(one);
+    }
+    return byPeer;
+  }
+
+  async #serve(url: string, deliveries: readonly Delivery[]): Promise<void> {
+    const { service } = this.#deps;
+    for (let at = 0; at < deliveries.length && !this.#isStopped; at += BATCH_MAX) {
+      const batch = await service.due(deliveries.slice(at, at + BATCH_MAX));
+      const done: Delivery[] = [];
+      let goesOn = true;
+      for (const one of batch) {
+        const outcome = await this.#deliver(one);
+        if (outcome !== 'refused' && outcome !== 'failed') done.push(one);
+        goesOn = outcome !== 'failed';
+        if (!goesOn) break;
+      }
+      if (done.length > 0) await service.delivered(done);
+      for (const watcher of [...this.#watchers]) watcher();
+      if (!goesOn) return;
+      if (done.length > 0) this.#peerPauses.delete(url);
+    }
+  }
+
+  async #deliver(
+    one: DueDelivery,
+  ): Promise<'delivered' | 'nothing due' | 'refused' | 'failed'> {
+    const { due, recipient, payload: key } = one;
+    const { client, counters, log, onPeer } = this.#deps;
+    if (due === undefined) {
+      log.info(
+        `nothing is left to deliver of payload ${base64Of(key)} to ${base64Of(recipient)}`,
+      );
+      return 'nothing due';
+    }
+    const { url, versions } = due.to;
+    const lack = unsupported(due.payload, versions);
+    if (lack !== undefined) return this.#refused(one, url, lack);
+    const { body, header } = encodeFor(due.payload, versions);
+    try {
+      const answer = await client.ask({
+        method: 'POST',
+        url,
+        path: 'push',
+        headers: { 'content-type': 'application/octet-stream', [VERSIONS_HEADER]: header },
+        body,
+        timeoutMs: this.#times.pushMs,
+      });
+      onPeer(url, undefined);
+      const text = answer.body.toString('utf8').slice(0, 200);
+      if (answer.status >= 400 && answer.status < 500) {
+        return this.#refused(one, url, `status ${answer.status}: ${text}`);
+      }
+      if (answer.status !== 201) throw new Error(`status ${answer.status}: ${text}`);
+      const receipt = payloadKeyOf(due.payload.cipherText).toString('base64');
+      if (text.trim() !== receipt) {
+        return this.#refused(one, url, `its receipt is for ${text}, not for ${receipt}`);
+      }
+      counters.delivered += 1;
+      this.#refusals.delete(rowOf(one));
+      this.#lastError = undefined;
+      return 'delivered';
+    } catch (error) {
+      counters.failed += 1;
+      this.#note(url, error);
+      return 'failed';
+    }
+  }
+
+  /** The peer does not want this payload: others go on, and this one is tried more seldom. */
+  #refused({ payload, recipient }: Delivery, url: string, why: string): 'refused' {
+    const row = rowOf({ payload, recipient });
+    const pause = this.#paused(this.#refusals.get(row), why);
+    this.#refusals.set(row, pause);
+    this.#deps.counters.refusedByPeers += 1;
+    const what = `payload ${base64Of(payload)} for ${base64Of(recipient)}`;
+    this.#lastError = `${url} refuses ${what}: ${why}`;
+    this.#deps.log.warn(`${this.#lastError}; it is tried again in ${pause.lengthMs} ms`);
+    return 'refused';
+  }
+
+  #note(url: string, error: unknown): void {
+    const why = messageOf(error);
+    const before = this.#peerPauses.get(url);
+    this.#peerPauses.set(url, this.#paused(before, why));
+    this.#lastError = why;
+    this.#deps.onPeer(url, why);
+    if (before?.error !== why)
+      this.#deps.log.warn(`deliveries to ${url || 'nobody'} wait: ${why}`);
+  }
+
+  #paused(before: Pause | undefined, error: string): Pause {
+    const { retryMsMin, retryMsMax } = this.#times;
+    const lengthMs =
+      before === undefined ? retryMsMin : Math.min(2 * before.lengthMs, retryMsMax);
+    return { untilMs: this.#nowMs() + lengthMs, lengthMs, error };
+  }
+
+  #nowMs(): number {
+    return this.#deps.timers.elapsedMs();
+  }
+}
+
+function isPaused(pause: Pause | undefined, nowMs: number): boolean {
+  return pause !== undefined && nowMs < pause.untilMs;
+}
+
+function rowOf({ payload, recipient }: Delivery): string {
+  return binaryTextOf(payload) + binaryTextOf(recipient);
+}
