@@ -32,6 +32,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/node.ts')).command,
   },
   {
+    name: 'gov',
+    summary: 'propose, vote and acknowledge as a member of the consortium',
+    load: async () => (await import('./cli/gov.ts')).command,
+  },
+  {
     name: 'status',
     summary: 'show the nodes of a cluster: roles, lag, sessions, commit latency',
     load: async () => (await import('./cli/status.ts')).command,

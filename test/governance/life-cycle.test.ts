@@ -307,7 +307,7 @@ describe('ballots', () => {
 });
 
 describe('what is refused', () => {
-  test('the same proposal again, and one that is older than half of those that are known', async () => {
+  test('the same proposal again, and one older than half of those that are known', async () => {
     const payload = utf8('{"actions":[{"name":"trigger_snapshot","args":null}]}');
     const at = async (time: number): Promise<Answer> => {
       const message = { type: 'proposal', createdAt: time, payload } as const;

@@ -1,0 +1,41 @@
+/**
+ * `concordat gov …`: what members of the consortium decide.
+ */
+import { CodedError } from '../base/errors.ts';
+import type { Command } from './command.ts';
+import { BALLOT, PROPOSE, SIMULATE, WITHDRAW } from './gov/decisions.ts';
+import { ACK, STATUS } from './gov/membership.ts';
+import type { NodeAction } from './node/action.ts';
+
+const ACTIONS: readonly NodeAction[] = [PROPOSE, SIMULATE, BALLOT, WITHDRAW, ACK, STATUS];
+
+const USAGE = `Usage: concordat gov ACTION [OPTIONS]
+
+  gov propose FILE    propose what the file says
+  gov simulate FILE   show what it would change, and change nothing
+  gov ballot ID       vote on a proposal
+  gov withdraw ID     withdraw a proposal of your own
+  gov ack             acknowledge the state of the service, and become active
+  gov status          show the service, its members and its proposals
+
+concordat gov ACTION --help says what each takes.`;
+
+export const command: Command = {
+  name: 'gov',
+  summary: 'propose, vote and acknowledge as a member of the consortium',
+  usage: USAGE,
+  usageOf: ([name]) => actionOf(name)?.usage ?? USAGE,
+  run: async ([name, ...rest], io) => {
+    const action = actionOf(name);
+    if (action === undefined) {
+      const names = ACTIONS.map((each) => each.name).join(', ');
+      const said = name === undefined ? 'nothing' : JSON.stringify(name);
+      throw new CodedError('Usage', `say what to do: ${names}; not ${said}`);
+    }
+    return await action.run(rest, io);
+  },
+};
+
+function actionOf(name: string | undefined): NodeAction | undefined {
+  return ACTIONS.find((each) => each.name === name);
+}

@@ -1,0 +1,137 @@
+/**
+ * Which service a member speaks to, and with which key: a sandbox's folder, or addresses and files.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { CodedError } from '../../base/errors.ts';
+import { certificateIdOf } from '../../crypto/certificates.ts';
+import { type MessageType, signMemberMessage } from '../../governance/messages.ts';
+import { refusalIn, type ServiceAnswer, ServiceAsker } from '../node/service-asker.ts';
+import { knownNodes, sandboxFolder } from '../sandbox/sandbox-folder.ts';
+
+/** Options that every action takes; for `parseArgs`. */
+export const PLACE_OPTIONS = {
+  data: { type: 'string' },
+  as: { type: 'string' },
+  url: { type: 'string', multiple: true },
+  'service-certificate': { type: 'string' },
+  'member-certificate': { type: 'string' },
+  'member-key': { type: 'string' },
+  json: { type: 'boolean' },
+} as const;
+
+export const PLACE_USAGE = `\
+  --data DIR                  a sandbox: its nodes, and the keys of its members
+  --as N                      which of its members signs (default: 1)
+  --url URL                   a node's front door, https://HOST:PORT; several may be named
+  --service-certificate PEM   the service's certificate
+  --member-certificate PEM    the certificate and the key of the member who signs
+  --member-key PEM
+  --json                      print JSON`;
+
+export interface PlaceValues {
+  readonly data?: string | undefined;
+  readonly as?: string | undefined;
+  readonly url?: readonly string[] | undefined;
+  readonly 'service-certificate'?: string | undefined;
+  readonly 'member-certificate'?: string | undefined;
+  readonly 'member-key'?: string | undefined;
+  readonly json?: boolean | undefined;
+}
+
+const VERSION = 'api-version=2024-07-01';
+
+/** The service, for what needs no signature. */
+export function serviceOf(values: PlaceValues): ServiceAsker {
+  if (values.data !== undefined) {
+    const folder = sandboxFolder(resolve(values.data));
+    const urls = knownNodes(folder.path).map(({ url }) => url);
+    return new ServiceAsker(urls, readFileSync(folder.serviceCertificate, 'utf8'));
+  }
+  if (values.url === undefined) throw usage('--url or --data says where the service is');
+  const certificate = values['service-certificate'];
+  if (certificate === undefined) throw usage('--service-certificate is missing');
+  return new ServiceAsker(values.url.map(baseOf), readFileSync(certificate, 'utf8'));
+}
+
+/** A member at a service: signs, and sends what was signed. */
+export class SigningMember {
+  readonly id: string;
+  readonly service: ServiceAsker;
+  readonly #certificatePem: string;
+  readonly #keyPem: string;
+
+  constructor(values: PlaceValues) {
+    const { certificate, key } = memberFiles(values);
+    this.service = serviceOf(values);
+    this.#certificatePem = readFileSync(certificate, 'utf8');
+    this.#keyPem = readFileSync(key, 'utf8');
+    this.id = certificateIdOf(this.#certificatePem);
+  }
+
+  /** Signs a message and posts it below `/gov`; throws what the service refuses. */
+  async send(
+    type: MessageType,
+    path: string,
+    payload: string,
+    proposalId?: string,
+  ): Promise<ServiceAnswer> {
+    const message = {
+      type,
+      createdAt: Math.floor(Date.now() / 1000),
+      payload: Buffer.from(payload),
+      ...(proposalId === undefined ? {} : { proposalId }),
+    };
+    const signed = await signMemberMessage(message, this.#certificatePem, this.#keyPem);
+    const answer = await this.service.postCose(`/gov${path}?${VERSION}`, signed);
+    if (answer.status < 200 || answer.status > 299) throw refusalIn(answer, `the ${type}`);
+    return answer;
+  }
+}
+
+/** Reads something below `/gov`; throws what the service refuses. */
+export async function readGov(service: ServiceAsker, path: string): Promise<string> {
+  const answer = await service.get(`/gov${path}?${VERSION}`);
+  if (answer.status !== 200) throw refusalIn(answer, path);
+  return answer.body;
+}
+
+function memberFiles(values: PlaceValues): { certificate: string; key: string } {
+  if (values.data !== undefined) {
+    const number = Number(values.as ?? '1');
+    if (Number.isSafeInteger(number) && number >= 1) {
+      return sandboxFolder(resolve(values.data)).member(number);
+    }
+    throw usage(
+      `--as is ${JSON.stringify(values.as)}; it is the number of a member, from 1 on`,
+    );
+  }
+  const { 'member-certificate': certificate, 'member-key': key } = values;
+  if (certificate !== undefined && key !== undefined) return { certificate, key };
+  throw usage(
+    '--member-certificate and --member-key are missing (or name a sandbox with --data)',
+  );
+}
+
+function baseOf(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol === 'https:' && url.pathname === '/') return url.origin;
+  throw usage(`--url is ${JSON.stringify(text)}; it is a node's front door, https://HOST:PORT`);
+}
+
+/** A whole proposal id of the first digits of one. */
+export async function proposalIdOf(given: string, service: ServiceAsker): Promise<string> {
+  const list = JSON.parse(await readGov(service, '/members/proposals')) as {
+    readonly value: readonly { readonly proposalId: string; readonly proposalState: string }[];
+  };
+  const found = list.value.filter(({ proposalId }) => proposalId.startsWith(given));
+  const [only] = found;
+  if (found.length === 1 && only !== undefined && given.length >= 6) return only.proposalId;
+  const all = list.value.map((one) => `\n  ${one.proposalId} ${one.proposalState}`).join('');
+  const why = `${JSON.stringify(given)} names ${found.length} proposals by six digits or more.`;
+  throw new CodedError('UnknownProposal', `${why} There are${all || ' none'}`, { given });
+}
+
+export function usage(why: string): CodedError {
+  return new CodedError('Usage', why);
+}
