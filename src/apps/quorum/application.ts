@@ -17,6 +17,7 @@ import { receivingRoutes } from './endpoints/receiving.ts';
 import { sendingRoutes, storeRawRoute } from './endpoints/sending.ts';
 import { signedRoute } from './endpoints/signed.ts';
 import { renderError } from './errors.ts';
+import { importRoutes } from './importing/endpoints.ts';
 import type { SendingDependencies } from './sending.ts';
 import { mount, type Route } from './surface.ts';
 import { PAYLOADS, RAW_PAYLOADS, REQUESTS } from './tables.ts';
@@ -25,6 +26,8 @@ import { PAYLOADS, RAW_PAYLOADS, REQUESTS } from './tables.ts';
 export const Q2T_PREFIX = '/quorum/q2t';
 /** Where third parties' requests go. */
 export const THIRD_PARTY_PREFIX = '/quorum/3p';
+/** Where an organisation brings what its Tessera node held; no connector relays it. */
+const IMPORT_PREFIX = '/quorum/import';
 
 export interface QuorumDependencies extends SendingDependencies {
   /** Request ids that are known of each organisation; REQUEST_IDS_KEPT when absent. */
@@ -58,6 +61,7 @@ export function createQuorumApplication({
         withApi('Concordat third party', thirdParty),
         requestIdsKept,
       ),
+      ...mount(IMPORT_PREFIX, importRoutes(random), requestIdsKept),
     ],
     renderError,
   };
