@@ -57,6 +57,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/ledger.ts')).command,
   },
   {
+    name: 'backup',
+    summary: "keep a verified copy of a service's ledger as it is committed",
+    load: async () => (await import('./cli/backup.ts')).command,
+  },
+  {
     name: 'receipt',
     summary: 'verify a receipt, offline',
     load: async () => (await import('./cli/receipt.ts')).command,

@@ -123,7 +123,7 @@ const shareBody = (share: Uint8Array): unknown => ({
 });
 
 describe('/gov/recovery', () => {
-  test('gives a member its share, takes it back, and ends the recovery at the threshold', async () => {
+  test('gives a member its share, takes it back, and recovers at the threshold', async () => {
     const [first, second, third] = members;
     if (first === undefined || second === undefined || third === undefined)
       throw new Error('3');
