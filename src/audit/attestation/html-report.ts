@@ -6,6 +6,7 @@
 import type { Check, RefusalKind, Verdict } from '../../attestation/verdict.ts';
 import { toHex } from '../../base/portable-bytes.ts';
 import { VERSION } from '../../base/version.ts';
+import { leavesCodeOpen } from './open-code.ts';
 
 export interface HtmlReport {
   readonly judged: readonly {
@@ -42,6 +43,9 @@ const SESSION = 'Everything that was looked at was found to be so.';
 const VIRTUAL =
   'INSECURE. This is evidence of the virtual platform, for development. No hardware vouches for ' +
   'it: whoever runs the machine can read everything on it.';
+const CODE_OPEN =
+  'It was not asked what runs on this machine: that its evidence is genuine is no reason to ' +
+  'trust it with anything.';
 const MARKS = {
   passed: ['yes', '✓', 'passed'],
   failed: ['no', '✗', 'failed'],
@@ -106,16 +110,24 @@ function section(name: string, verdict: Verdict): string {
 <h2>${escaped(name)}</h2>
 <p class="verdict ${accepted && !isVirtual ? 'yes' : 'no'}">${accepted ? 'Accepted' : 'Refused'}</p>
 ${isVirtual ? `<p class="warning">${VIRTUAL}</p>` : `<p>${meaning}</p>`}
+${!isVirtual && leavesCodeOpen(verdict) ? `<p class="warning">${CODE_OPEN}</p>` : ''}
 ${reason}
 ${open}
 <table>
 <thead><tr><th>Outcome</th><th>What was looked at</th><th>What was found</th></tr></thead>
 <tbody>
-${checks.map(row).join('\n')}
+${failedFirst(checks).map(row).join('\n')}
 </tbody>
 </table>
 ${claimTable(verdict)}
 </section>`;
+}
+
+function failedFirst(checks: readonly Check[]): readonly Check[] {
+  const [failed, rest] = [true, false].map((is) =>
+    checks.filter(({ outcome }) => (outcome === 'failed') === is),
+  );
+  return [...(failed ?? []), ...(rest ?? [])];
 }
 
 function row({ name, outcome, message, values, code }: Check): string {

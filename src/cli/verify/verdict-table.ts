@@ -1,5 +1,6 @@
 /** A verdict as a table for people, and as JSON for programs. */
 import type { Check, EvidenceClaims, Verdict } from '../../attestation/verdict.ts';
+import { leavesCodeOpen } from '../../audit/attestation/open-code.ts';
 import { toHex } from '../../base/portable-bytes.ts';
 
 const MARKS: Readonly<Record<Check['outcome'], string>> = {
@@ -7,6 +8,7 @@ const MARKS: Readonly<Record<Check['outcome'], string>> = {
   failed: 'BAD ',
   skipped: '-   ',
 };
+const OPEN = 'It was not asked what runs there: that it is genuine is no reason to trust it';
 const INSECURE = 'INSECURE: virtual evidence; no hardware vouches for any of it';
 
 /** The lines of a table: outcome, every check with its values, what the evidence says. */
@@ -17,6 +19,7 @@ export function verdictLines(name: string, verdict: Verdict): readonly string[] 
   return [
     `${headline(verdict)}: ${printable(name)}`,
     ...(claims?.platform === 'virtual' ? [`  ${INSECURE}`] : []),
+    ...(leavesCodeOpen(verdict) ? [`  ${OPEN}`] : []),
     ...checks.flatMap((check) => [
       `  ${MARKS[check.outcome]}${check.name.padEnd(width)}${sentence(check)}`,
       ...pairs(check.values).map((line) => `${indent}${line}`),
@@ -65,6 +68,7 @@ export function verdictJson(name: string, verdict: Verdict): object {
     accepted,
     at: new Date(atMs).toISOString(),
     ...(claims?.platform === 'virtual' ? { insecure: INSECURE } : {}),
+    ...(leavesCodeOpen(verdict) ? { codeNotJudged: true } : {}),
     ...(refusal === undefined ? {} : { refusal }),
     checks,
     ...(claims === undefined

@@ -163,6 +163,21 @@ describe('the page for people', () => {
     expect(bad).toContain('(LeafExpired)');
   });
 
+  test('warns when nobody asked what runs there, and only then', async () => {
+    const warning = 'It was not asked what runs on this machine';
+    expect(await page()).toContain(warning);
+    const snp = { hostData: ['bb'.repeat(32)] };
+    const policy = JSON.stringify({ version: 1, platforms: { snp } });
+    expect(await page('--policy', file('p.json', policy))).not.toContain(warning);
+    expect(await page('--at', '2050-01-01')).not.toContain(warning);
+  });
+
+  test('tells what failed first', async () => {
+    const bad = await page('--at', '2050-01-01');
+    expect(bad.indexOf('✗ failed')).toBeGreaterThan(0);
+    expect(bad.indexOf('✗ failed')).toBeLessThan(bad.indexOf('✓ passed'));
+  });
+
   test('loads nothing and runs nothing', async () => {
     const html = await page('--save', path('for-page.json'));
     expect(html).toContain("default-src 'none'");

@@ -5,6 +5,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { AMD_ROOTS } from '../../../src/attestation/amd-roots.ts';
+import type { Check, EvidenceClaims } from '../../../src/attestation/verdict.ts';
+import { leavesCodeOpen } from '../../../src/audit/attestation/open-code.ts';
 import { toHex } from '../../../src/base/portable-bytes.ts';
 import { AT_MS, pemOf, UNTIL_MS } from '../../attestation/fake-certificates.ts';
 import {
@@ -155,6 +157,26 @@ test('a policy accepts by what it names, and nothing else', async () => {
     out: expect.stringContaining('did you mean hostData?'),
   });
 });
+
+test('an acceptance says whether it was asked what runs there', async () => {
+  const open = 'It was not asked what runs there';
+  expect((await judged({})).out).toContain(open);
+  expect((await judged({}, '--json')).out).toContain('"codeNotJudged":true');
+  const named = policyOf({ hostData: [toHex(HOST_DATA)] });
+  const asked = await judged({}, '--policy', named);
+  expect(asked).toMatchObject({ code: 0, out: expect.not.stringContaining(open) });
+  // Of a confidential VM, the measurement is that of Microsoft's firmware.
+  const vm = { accepted: true, atMs: 0, checks: [passed('measurement')], claims: claimsOf() };
+  expect(leavesCodeOpen(vm)).toBe(true);
+  expect(leavesCodeOpen({ ...vm, checks: [passed('register 4')] })).toBe(false);
+});
+
+const passed = (name: string): Check => ({ name, outcome: 'passed', message: '', values: {} });
+
+function claimsOf(): EvidenceClaims {
+  const digests = { measurement: '', hostData: '', reportData: new Uint8Array(64) };
+  return { platform: 'azure-cvm', ...digests, details: {} };
+}
 
 test('the key that evidence is about may be named by its file', async () => {
   const { publicKey } = chip.keys;
