@@ -5,7 +5,7 @@ import type { AppRequest, Endpoint, NoReceipt, Receipt } from '../apps/interface
 import { InvariantError, invariant } from '../base/assert.ts';
 import type { LocalIndex } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
-import { type NodeId, type Seqno, seqnoOf, type TxId } from '../base/ids.ts';
+import { type NodeId, type Seqno, seqnoAfter, seqnoOf, type TxId } from '../base/ids.ts';
 import type { HeldSigningKey } from '../crypto/key-source.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { serviceInfo } from '../governance/nodes.ts';
@@ -125,7 +125,7 @@ export class RunningNode implements Backend {
       sealed: parts.sealed,
       shown: parts.shown,
       ...(parts.create === undefined ? {} : { create: parts.create }),
-      endsChunkAt: (signature) => !this.#isRecovering && this.#endsChunkAt(signature),
+      endsChunkAt: (signature) => this.#endsChunkAt(signature),
       onRound: (ms) => this.#commitTimes.note(ms),
       leadsIn: (view) => this.#replica.leadsIn(view),
     });
@@ -294,7 +294,10 @@ export class RunningNode implements Backend {
   #endsChunkAt(signature: Seqno): boolean {
     const asked = this.#chunkAsked;
     this.#chunkAsked = false;
-    return this.#snapshots.endsChunkAt(signature) || asked;
+    const first = this.#recovery?.firstSeqno;
+    const planned = !this.#isRecovering && this.#snapshots.endsChunkAt(signature);
+    // Whoever joins finds a recovered service in a chunk of its own, and not only the lost one's.
+    return planned || asked || (first !== undefined && signature === seqnoAfter(first));
   }
 
   /** Resolves when no snapshot is under way. */

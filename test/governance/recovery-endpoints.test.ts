@@ -16,13 +16,29 @@ import {
   signatureStructure,
 } from '../../src/crypto/cose.ts';
 import { SigningKey } from '../../src/crypto/keys.ts';
+import { nodesThatAre } from '../../src/governance/nodes.ts';
+import { signOperatorAction } from '../../src/governance/operator-actions.ts';
 import { refreshShares } from '../../src/governance/recovery-shares.ts';
 import { MEMBER_CERTS } from '../../src/governance/tables.ts';
+import { prepareJoin } from '../../src/node/joining/prepare-join.ts';
+import type { NodeOptions } from '../../src/node/node-options.ts';
+import { realTimers } from '../../src/node/real-time.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
+import { startNode } from '../../src/node/start-node.ts';
+import { freePort } from '../cli/node-files.ts';
 import { codeOf, jsonOf, RawClient, type Reply, type Target } from '../http/client.ts';
+import { eventually } from '../support/cluster-rig.ts';
 import { Service } from '../support/cluster-service.ts';
 import { allowOpening, Disaster, opened } from '../support/disaster.ts';
 import { ccfPython, runJudge, testWithCcf } from '../support/judges.ts';
+import {
+  ARCHIVED,
+  holdsRow,
+  newWorld,
+  RIG_OPTIONS,
+  startDependencies,
+  writeRow,
+} from '../support/node-rig.ts';
 import {
   type RecoveryMember,
   recoveryMembers,
@@ -66,13 +82,19 @@ beforeEach(async () => {
   if (only === undefined) throw new Error('there is one');
   await service.end();
   const ledgers = [await disaster.leftOf(only, 'lost')];
-  ({ node } = await disaster.recover({ ledgers, previousCertificatePem: certificate }));
+  const request = { ledgers, previousCertificatePem: certificate };
+  ({ node } = await disaster.recover(request, newWorld(), await ownPorts()));
   target = await node.listen();
 });
 
 afterEach(async () => {
   await disaster.end();
 });
+
+/** Ports that the ledger can name. */
+async function ownPorts(): Promise<Pick<NodeOptions, 'port' | 'nodeToNode'>> {
+  return { port: await freePort(), nodeToNode: { host: '127.0.0.1', port: await freePort() } };
+}
 
 const VERSION = '?api-version=2024-07-01';
 
@@ -220,6 +242,68 @@ describe('/gov/recovery', () => {
     const changed = Buffer.from(good);
     changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1;
     expect((await handIn(first.memberId, changed)).status).toBe(401);
+  }, 60_000);
+
+  test('while nobody may join; they may when the service is open', async () => {
+    const world = newWorld();
+    const dependencies = startDependencies(world, { timers: realTimers });
+    const options = { ...RIG_OPTIONS, ...(await ownPorts()) };
+    const joining = prepareJoin(
+      {
+        folder: options.folder,
+        addresses: options,
+        serviceCertificatePem: node.serviceCertificatePem,
+        targets: [`127.0.0.1:${target.port}`],
+        fetchSnapshot: true,
+        retryMs: 20,
+        archivedTables: [ARCHIVED],
+      },
+      dependencies,
+    );
+    let joined = false;
+    joining.then(
+      () => {
+        joined = true;
+      },
+      () => undefined,
+    );
+    await allowOpening(node, certificate);
+    const [first, second] = members;
+    if (first === undefined || second === undefined) throw new Error('there are three');
+    await handIn(first.memberId, await signed(first, shareBody(await fetched(first))));
+    expect(joined || nodesThatAre(node.current(), 'Pending').length > 0).toBe(false);
+    await handIn(second.memberId, await signed(second, shareBody(await fetched(second))));
+    await opened(node);
+    await eventually(
+      'a node waits',
+      () => nodesThatAre(node.current(), 'Pending').length === 1,
+    );
+    const [pending] = nodesThatAre(node.current(), 'Pending');
+    const order = await signOperatorAction(
+      'transition_node_to_trusted',
+      {
+        node_id: pending?.nodeId ?? '',
+        valid_from: new Date(Date.now() - 60_000).toISOString(),
+      },
+      { certificatePem: first.certificatePem, privateKeyPem: first.signing.privateKeyPem() },
+      Date.now(),
+    );
+    const done = await ask('POST', '/node/concordat/operator-actions', order);
+    expect(done.status, done.body.toString()).toBe(200);
+    const { peers } = await joining;
+    const started = await startNode(options, dependencies, undefined, peers);
+    try {
+      await started.node.ready();
+      await writeRow(node, 1_000);
+      const { seqno } = node.committed();
+      await eventually('both have it', () => started.node.committed().seqno >= seqno);
+      for (const number of [0, 1, 2, 3, 4, 1_000]) {
+        expect(holdsRow(started.node, number), `row ${number}`).toBe(true);
+      }
+      expect(world.fatal).toEqual([]);
+    } finally {
+      await started.node.stop();
+    }
   }, 60_000);
 
   testWithCcf('ccf_cose_sign1 signs shares that are taken', async () => {

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { transitionServiceToOpen } from '../../src/governance/recovery.ts';
 import { refreshShares } from '../../src/governance/recovery-shares.ts';
 import type { ShareSubmission } from '../../src/governance/submitted-shares.ts';
+import type { NodeOptions } from '../../src/node/node-options.ts';
 import { realTimers } from '../../src/node/real-time.ts';
 import {
   type Recovering,
@@ -50,12 +51,17 @@ export class Disaster {
   async recover(
     request: Omit<RecoverRequest, 'acceptLoss'> & { readonly acceptLoss?: boolean },
     world: World = newWorld(),
+    options: Partial<NodeOptions> = {},
   ): Promise<Recovering> {
     const dependencies = startDependencies(world, { timers: realTimers });
-    const recovering = await recoverService({ ...RIG_OPTIONS, port: 0 }, dependencies, {
-      acceptLoss: false,
-      ...request,
-    });
+    const recovering = await recoverService(
+      { ...RIG_OPTIONS, port: 0, ...options },
+      dependencies,
+      {
+        acceptLoss: false,
+        ...request,
+      },
+    );
     this.#running.push(recovering.node);
     await recovering.node.ready();
     return recovering;
