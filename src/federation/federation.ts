@@ -38,10 +38,8 @@ export interface FederationDependencies {
   readonly onFault: (fault: unknown, where: string) => void;
 }
 
-/** A strict send gives up on its deliveries after this long: GoQuorum itself does after 5 s. */
-const STRICT_MS_MAX = 4_000;
 /** How long a peer may take to say that it is up before a strict send. */
-const UPCHECK_MS_MAX = 2_000;
+const UPCHECK_MS_MAX = 1_000;
 
 /** What an operator is told (`concordat federation status`). */
 export interface FederationStatus {
@@ -114,17 +112,17 @@ export class Federation {
     return await running.surface.answer(request);
   }
 
-  /** Whether a strict send may be called done: all have the payload. Otherwise it says who has. */
-  async allHave(payload: Uint8Array): Promise<boolean> {
+  /** Whether all have a payload within a time, so that its send is done; if not, logs who has. */
+  async allHave(payload: Uint8Array, timeoutMs: number): Promise<boolean> {
     const running = this.#running;
     const { service, log } = this.#deps;
     const before = service.outbox(payload).map(({ recipient }) => base64Of(recipient));
     if (before.length === 0) return true;
-    const settlement = await running?.worker.settled(payload, STRICT_MS_MAX);
+    const settlement = await running?.worker.settled(payload, timeoutMs);
     if (settlement === undefined) return false;
     if (settlement.missing.length === 0) return true;
     const missing = settlement.missing.map(({ recipient, refusal }) => {
-      const why = refusal ?? `no receipt within ${STRICT_MS_MAX} ms`;
+      const why = refusal ?? `no receipt within ${Math.round(timeoutMs)} ms`;
       return { name: base64Of(recipient), why };
     });
     const have = before.filter((name) => !missing.some((one) => one.name === name));

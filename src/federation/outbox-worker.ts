@@ -94,7 +94,7 @@ export class OutboxWorker {
     return this.#lastError;
   }
 
-  /** Waits until a payload is delivered to all, is refused by one, or the time is over. */
+  /** Waits until a payload is delivered to all who do not refuse it, or the time is over. */
   async settled(payload: Uint8Array, timeoutMs: number): Promise<Settlement> {
     const { timers, service } = this.#deps;
     this.poke();
@@ -105,8 +105,8 @@ export class OutboxWorker {
         return { recipient: one.recipient, ...(refusal === undefined ? {} : { refusal }) };
       });
       const isOver = timers.elapsedMs() >= untilMs || this.#isStopped;
-      const isRefused = missing.some(({ refusal }) => refusal !== undefined);
-      if (missing.length === 0 || isRefused || isOver) return { missing };
+      const isDecided = missing.every(({ refusal }) => refusal !== undefined);
+      if (isDecided || isOver) return { missing };
       await this.#changed(untilMs);
     }
   }

@@ -6,6 +6,7 @@ import type { Clock, Disk, LocalIndex, Random, Sealer, Timers } from '../base/en
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
 import type { KeySource } from '../crypto/key-source.ts';
 import type { Verifier } from '../crypto/verifier.ts';
+import type { FederationOptions } from '../federation/federation.ts';
 import type { ScriptRunner } from '../governance/scripts.ts';
 import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { EvidenceDependencies } from './own-evidence.ts';
@@ -34,6 +35,8 @@ export interface NodeOptions {
   readonly applications: readonly Application[];
   readonly version: string;
   readonly frontDoor: FrontDoorOptions;
+  /** Tessera's protocol with peers outside; spoken with nobody when absent. */
+  readonly federation?: FederationOptions;
 }
 
 export interface NodeToNodeOptions {

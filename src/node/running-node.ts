@@ -32,6 +32,7 @@ import { statusOf, type TxStatus } from '../ledger/view-history.ts';
 import { ArchiveReader } from './archive-reader.ts';
 import { writeCheckpoint } from './checkpoint.ts';
 import { desksOf } from './desks.ts';
+import { NodeFederation } from './federation.ts';
 import { Forwarding } from './forwarding.ts';
 import { governanceDeskOf } from './governance-desk.ts';
 import type { CommittedSignature } from './ledger-state.ts';
@@ -82,6 +83,8 @@ export class RunningNode implements Backend {
   readonly #runner: Runner;
   readonly #snapshots: SnapshotTaker;
   readonly files: OfferedFiles;
+  /** Absent unless peers outside are spoken with. */
+  readonly federation: NodeFederation | undefined;
   #frontDoor: FrontDoor | undefined;
   #stopNotice = false;
   #checkpointAt: Seqno;
@@ -186,6 +189,7 @@ export class RunningNode implements Backend {
       receipts: this.#receipts,
       files: this.files,
     });
+    this.federation = this.#newFederation();
   }
 
   /** Takes its part in the service; resolves when the other nodes can reach it. */
@@ -319,12 +323,15 @@ export class RunningNode implements Backend {
       governance: this.#governanceDesk(),
       onFault: (fault, where) => this.#onFault(fault, where),
     });
-    return await this.#frontDoor.listen(this.#options.host, this.#options.port);
+    const at = await this.#frontDoor.listen(this.#options.host, this.#options.port);
+    await this.federation?.start();
+    return at;
   }
 
   /** Ends requests in flight, commits what is there, and lets go of the folder. */
   async stop(): Promise<void> {
     this.#stopNotice = true;
+    await this.federation?.stop();
     await this.#frontDoor?.close();
     await this.#scripts.close();
     await this.#recovery?.stop();
@@ -342,8 +349,10 @@ export class RunningNode implements Backend {
     }
   }
 
-  run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
-    return this.#runner.run(endpoint, request, options);
+  async run(endpoint: Endpoint, request: AppRequest, options: RunOptions): Promise<RunResult> {
+    const sinceMs = this.#deps.timers.elapsedMs();
+    const result = await this.#runner.run(endpoint, request, options);
+    return (await this.federation?.settled(result, sinceMs)) ?? result;
   }
 
   isPrimary(): boolean {
@@ -492,9 +501,25 @@ export class RunningNode implements Backend {
   }
 
   async #executeForwarded(request: ForwardedRequest): Promise<ForwardedAnswer | undefined> {
+    if (this.federation?.takes(request)) return await this.federation.executeForwarded(request);
     if (!this.isPrimary() || this.#frontDoor === undefined) return undefined;
     const answer = await this.#frontDoor.executeForwarded(request);
     return answer === 'not-primary' ? undefined : answer;
+  }
+
+  #newFederation(): NodeFederation | undefined {
+    const { federation } = this.#options;
+    if (federation === undefined) return undefined;
+    const { timers, random, log } = this.#deps;
+    return new NodeFederation(federation, {
+      run: (endpoint, request) =>
+        this.#runner.run(endpoint, request, { waitForCommit: false, linearizable: false }),
+      isPrimary: () => this.isPrimary() && this.applicationOpen(),
+      committed: () => this.#ledger.state.store.committedView,
+      forward: (request, timeoutMs) => this.forward(request, timeoutMs),
+      ...{ timers, random, log },
+      onFault: (fault, where) => this.#onFault(fault, where),
+    });
   }
 
   #onFault(fault: unknown, where: string): void {
