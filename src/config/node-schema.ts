@@ -5,6 +5,7 @@
  */
 import { ATTESTATION } from './attestation-schema.ts';
 import { defaulted, KINDS, optional, required } from './kinds.ts';
+import { SEALING } from './sealing-schema.ts';
 import { listOf, listOfValues, optionalSection, section } from './setting.ts';
 
 const { address, choice, choices, count, duration, flag, partyKey, path, size, text } = KINDS;
@@ -169,6 +170,7 @@ export const NODE_SCHEMA = section({
   network,
   command,
   attestation: ATTESTATION,
+  sealing: SEALING,
   consensus: section({
     message_timeout: defaulted(duration('1ms'), '50ms', 'how often a primary shows itself'),
     election_timeout: defaulted(

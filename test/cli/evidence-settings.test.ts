@@ -22,6 +22,8 @@ function settings(
       },
       command: { type: 'Join', join: { target_rpc_address: '127.0.0.1:8001' } },
       attestation,
+      // Not what is looked at here.
+      sealing: { allow_insecure: true },
     },
     '/etc/node.json',
   );

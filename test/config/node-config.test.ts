@@ -210,7 +210,6 @@ test('a node on real hardware says which, and where its certificates are asked f
     configfs: { folder: '/sys/kernel/config/tsm/report', privilege_level: undefined },
   });
   const given = changed('attestation', {
-    platform: 'azure-cvm',
     endorsements: { from: ['amd', 'thim'], amd_url: 'https://mirror.example/amd/' },
   });
   // In the order in which they stand.

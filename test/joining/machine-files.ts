@@ -12,6 +12,8 @@ export interface MachineFile {
   readonly chip: FakeChip;
   readonly roots: AmdRoots;
   readonly measurement: Uint8Array;
+  /** Digest of its container policy; that of every fake machine unless told otherwise. */
+  readonly hostData?: Uint8Array;
   /** What it binds its report to, whatever it is asked. */
   readonly reportData?: Uint8Array;
   /** What it shows instead of a report of its own. */
@@ -27,6 +29,7 @@ interface Written {
   };
   readonly roots: AmdRoots;
   readonly measurement: string;
+  readonly hostData?: string;
   readonly reportData?: string;
   readonly shows?: Evidence;
   readonly isBroken: boolean;
@@ -35,13 +38,14 @@ interface Written {
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 export function writeMachine(path: string, machine: MachineFile): void {
-  const { chip, roots, measurement, reportData, shows, isBroken = false } = machine;
+  const { chip, roots, measurement, hostData, reportData, shows, isBroken = false } = machine;
   const { product, kind, tcb, chain, keys } = chip;
   const key = String(keys.privateKey.export({ type: 'pkcs8', format: 'pem' }));
   const written: Written = {
     chip: { product, kind, tcb, chain, chipId: hex(chip.chipId), key },
     roots,
     measurement: hex(measurement),
+    ...(hostData === undefined ? {} : { hostData: hex(hostData) }),
     ...(reportData === undefined ? {} : { reportData: hex(reportData) }),
     ...(shows === undefined ? {} : { shows }),
     isBroken,
@@ -71,7 +75,11 @@ export function readMachine(path: string): {
       written.reportData === undefined ? asked : Buffer.from(written.reportData, 'hex'),
     );
     const measurement = Buffer.from(written.measurement, 'hex');
-    const report = signedReport(whole, { reportData, measurement });
+    const { hostData } = written;
+    const report = signedReport(whole, {
+      ...{ reportData, measurement },
+      ...(hostData === undefined ? {} : { hostData: Buffer.from(hostData, 'hex') }),
+    });
     return snpEvidence(report, whole.chain);
   };
   return {

@@ -24,6 +24,7 @@ import { nodeOptionsOf } from './configured-options.ts';
 import { evidenceSettingsOf } from './evidence-settings.ts';
 import { openIndexInTime } from './index-in-time.ts';
 import { type NodeReadyLine, type RecoveryLine, recoveryLine } from './node-ready.ts';
+import { openSealerOf } from './sealing-settings.ts';
 import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
 
 export interface NodeProcess {
@@ -57,7 +58,9 @@ export async function startNodeProcess(
   { log, onFatal, onRetired, signal, evidence, recovery }: NodeProcessDependencies,
 ): Promise<NodeProcess | 'stopped'> {
   const world = { clock: realClock, timers: realTimers, random: systemRandom, log };
-  const settings = evidenceSettingsOf(config, process.env);
+  const evidenceSource =
+    evidence?.evidenceSource ??
+    openEvidenceSource(evidenceSettingsOf(config, process.env), world);
   const dependencies: NodeDependencies = {
     disk: durableDisk,
     ...world,
@@ -65,7 +68,9 @@ export async function startNodeProcess(
     onRetired,
     openIndex: openIndexInTime,
     revocationLists: revocationFiles(config.attestation.revocation_lists),
-    ...(evidence ?? { evidenceSource: openEvidenceSource(settings, world) }),
+    ...openSealerOf(config.sealing, { ...world, evidenceSource, environment: process.env }),
+    ...evidence,
+    evidenceSource,
   };
   const started: { stop(): Promise<void> | void }[] = [];
   const stop = async (): Promise<void> => {
@@ -97,6 +102,7 @@ export async function startNodeProcess(
       nodeId: node.nodeId,
       pid: process.pid,
       platform: node.node().platform,
+      sealing: config.sealing.kind,
       isNew,
       url: `https://${textOfAddress({ host, port })}`,
       peer: textOfAddress(peers.published_address ?? peers.bind_address),

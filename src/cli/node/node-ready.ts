@@ -6,6 +6,7 @@
 import type { ResidentRow } from '../../apps/organisations.ts';
 import type { PlatformName } from '../../attestation/evidence.ts';
 import { textOfTxId } from '../../base/ids.ts';
+import type { NodeConfig } from '../../config/node-config.ts';
 import type { Recovering, RefusedLedger } from '../../node/recovering/recover-service.ts';
 
 export interface NodeReadyLine {
@@ -14,6 +15,8 @@ export interface NodeReadyLine {
   readonly pid: number;
   /** What it proves itself by; `virtual` is INSECURE. */
   readonly platform: PlatformName;
+  /** What its keys are sealed with while it is down; `virtual` is INSECURE. */
+  readonly sealing: NodeConfig['sealing']['kind'];
   /** Whether the folder was empty: the service is new, or the node has just joined it. */
   readonly isNew: boolean;
   readonly url: string;

@@ -14,6 +14,7 @@ import { nodeLog } from '../node-log.ts';
 import type { NodeAction } from './action.ts';
 import { type RecoveryOrder, startNodeProcess } from './node-process.ts';
 import type { NodeReadyLine } from './node-ready.ts';
+import { readSealingFiles } from './sealing-settings.ts';
 import { readMembers, readOpening } from './service-opening.ts';
 
 const OPTIONS = `\
@@ -122,6 +123,7 @@ export async function check(
       const { previous_service_identity_file: identity } = config.command.recover;
       certificateOfPem(readFileSync(identity, 'utf8'));
     }
+    readSealingFiles(config.sealing);
   } catch (error) {
     const isMissing = error instanceof Error && 'syscall' in error;
     if (!isCoded(error) && !isMissing) throw error;
@@ -186,6 +188,11 @@ function readyTable(ready: NodeReadyLine): string {
     ...recoveryRows(ready),
   ];
   const lines = rows.map(([label, value]) => `  ${label.padEnd(19)}  ${value}`);
-  const mode = ready.platform === 'virtual' ? 'INSECURE: virtual mode.' : ready.platform;
-  return [`The node is ready. ${mode}`, ...lines].join('\n');
+  return [`The node is ready. ${modeOf(ready)}`, ...lines].join('\n');
+}
+
+function modeOf({ platform, sealing }: NodeReadyLine): string {
+  if (platform === 'virtual') return 'INSECURE: virtual mode.';
+  const insecure = sealing === 'virtual' ? 'INSECURE: its keys are not protected. ' : '';
+  return `${insecure}${platform}, sealed by ${sealing}`;
 }

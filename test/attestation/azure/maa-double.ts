@@ -15,6 +15,8 @@ export interface MaaDoubleOptions extends JudgeDependencies {
   readonly uvm?: UvmPolicy;
   /** What comes instead of a token that it would have signed. */
   readonly forge?: (claims: Json, signer: MaaSigner) => string;
+  /** When it judges and signs; the time of tests unless told otherwise. */
+  readonly atMs?: number;
 }
 
 export interface MaaDouble extends HttpsDouble {
@@ -24,7 +26,6 @@ export interface MaaDouble extends HttpsDouble {
 }
 
 const DEFAULT_POLICY = 'version= 1.0;authorizationrules{=> permit();};issuancerules{};';
-const AT_S = AT_MS / 1000;
 
 export async function maaDouble(options: MaaDoubleOptions): Promise<MaaDouble> {
   const policies = new Map<string, string>();
@@ -85,7 +86,7 @@ class Service {
       },
       uvm === undefined ? {} : { uvmEndorsements },
       this.#options,
-      AT_MS,
+      this.#options.atMs ?? AT_MS,
     );
     const fault = judgement.checks.find(({ outcome }) => outcome === 'failed');
     if (fault !== undefined) return refusal('AttestationFailed', fault.message);
@@ -141,7 +142,8 @@ class Service {
 
   #envelope(): Json {
     const { issuer } = this.#signer;
-    return { iss: issuer, iat: AT_S, nbf: AT_S, exp: AT_S + 28_800, 'x-ms-ver': '1.0' };
+    const atS = Math.floor((this.#options.atMs ?? AT_MS) / 1000);
+    return { iss: issuer, iat: atS, nbf: atS, exp: atS + 28_800, 'x-ms-ver': '1.0' };
   }
 }
 
