@@ -11,6 +11,8 @@ export const ORGANISATIONS = 'public:ccf.gov.concordat.organisations';
 export const ORGANISATION_CERTIFICATES = 'public:ccf.gov.concordat.organisation_certificates';
 /** Party key (base64: keys of governance tables are text) → organisation id (text). */
 export const PARTY_KEYS = 'public:ccf.gov.concordat.party_keys';
+/** Organisation id (text) → JSON: the admin key that replaces a lost one, and from when on. */
+export const PENDING_ADMIN_KEYS = 'public:ccf.gov.concordat.pending_admin_keys';
 /** Eight zero bytes → JSON `QuorumSettingsRow`. */
 export const QUORUM_SETTINGS = 'public:ccf.gov.concordat.quorum_settings';
 /** Party key (32 raw bytes) → its private key (32 raw bytes). Private. */

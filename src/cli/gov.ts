@@ -3,11 +3,20 @@
  */
 import { CodedError } from '../base/errors.ts';
 import type { Command } from './command.ts';
+import { CONSENT } from './gov/consent.ts';
 import { BALLOT, PROPOSE, SIMULATE, WITHDRAW } from './gov/decisions.ts';
 import { ACK, STATUS } from './gov/membership.ts';
 import type { NodeAction } from './node/action.ts';
 
-const ACTIONS: readonly NodeAction[] = [PROPOSE, SIMULATE, BALLOT, WITHDRAW, ACK, STATUS];
+const ACTIONS: readonly NodeAction[] = [
+  PROPOSE,
+  SIMULATE,
+  BALLOT,
+  WITHDRAW,
+  ACK,
+  CONSENT,
+  STATUS,
+];
 
 const USAGE = `Usage: concordat gov ACTION [OPTIONS]
 
@@ -16,6 +25,7 @@ const USAGE = `Usage: concordat gov ACTION [OPTIONS]
   gov ballot ID       vote on a proposal
   gov withdraw ID     withdraw a proposal of your own
   gov ack             acknowledge the state of the service, and become active
+  gov consent FILE    agree to an action as the organisation that it is about
   gov status          show the service, its members and its proposals
 
 concordat gov ACTION --help says what each takes.`;

@@ -8,6 +8,7 @@ import { commonEndpoints } from './common-endpoints.ts';
 import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
 import type { GovernanceDesk } from './gov/gov-request.ts';
 import { NODE_READINGS } from './gov/node-readings.ts';
+import { ORGANISATION_READINGS } from './gov/organisation-readings.ts';
 import { memberEndpoints, PROPOSAL_READINGS } from './gov/proposal-endpoints.ts';
 import {
   type RecoveryEndpointDependencies,
@@ -71,6 +72,7 @@ export function frontendApplications({
       ...common('gov'),
       ...PROPOSAL_READINGS,
       ...NODE_READINGS,
+      ...ORGANISATION_READINGS,
       ...serviceEndpoints(backend),
       ...(governance === undefined
         ? []

@@ -2,6 +2,7 @@
  * What members decide by `concordat gov`, on a service of real processes: they see, try, propose,
  * vote, let another member in, renew the ledger's secret; and the ledger that this leaves is good.
  */
+import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -131,6 +132,34 @@ describe('concordat gov', () => {
       action('set_user', { cert: (await generateIdentity('CN=L')).certificatePem }),
     );
     expect(await decide(['1', '2'], user)).toBe('Accepted');
+  });
+
+  test('gives an organisation a key with its consent, and not without', async () => {
+    const { certificatePem, privateKeyPem } = await generateIdentity('CN=Admin');
+    const admin_key = new X509Certificate(certificatePem).publicKey
+      .export({ type: 'spki', format: 'pem' })
+      .toString();
+    const organisation_id = 'bank';
+    const party_key = Buffer.alloc(32, 9).toString('base64');
+    const create = action('create_organisation', { organisation_id, name: 'Bank', admin_key });
+    const [key, wish] = [join(folder, 'admin.pem'), join(folder, 'wish.json')];
+    writeFileSync(key, privateKeyPem);
+    writeFileSync(
+      wish,
+      JSON.stringify(action('add_party_key', { organisation_id, party_key })),
+    );
+    const signed = await gov('consent', wish, '--admin-key', key);
+    const path = file('organisation', create, signed.json);
+    expect(await decide(['1', '2'], path)).toBe('Accepted');
+    const { organisations } = (await gov('status')).json as {
+      organisations: { value: unknown[] };
+    };
+    expect(organisations.value).toContainEqual(
+      expect.objectContaining({ organisationId: 'bank', partyKeys: [party_key], consents: 1 }),
+    );
+    const again = await gov('simulate', file('again', signed.json));
+    expect(again).toMatchObject({ code: 1 });
+    expect(JSON.stringify(again.json.failure)).toMatch(/no consent of organisation bank/);
   });
 
   test('keeps the last one who can recover', async () => {

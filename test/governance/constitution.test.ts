@@ -510,7 +510,7 @@ describe('organisations', () => {
       ...['concordat.consent', certificateIdOf(cert), org, number, name],
       args,
     ]);
-    const signature = sign('sha256', Buffer.from(text), {
+    const signature = sign(by.curve === 'P-256' ? 'sha256' : 'sha384', Buffer.from(text), {
       key: by.privateKeyPem(),
       dsaEncoding: 'ieee-p1363',
     }).toString('hex');

@@ -46,7 +46,8 @@ export const STATUS: NodeAction = {
   name: 'status',
   usage: `Usage: concordat gov status (--data DIR | --url URL --service-certificate PEM) [--json]
 
-Shows the service, its members and its proposals.
+Shows the service, its members and its proposals, and which organisations' admin keys are about to
+be replaced.
 
 ${PLACE_USAGE}`,
   run: async (args, io) => {
@@ -57,9 +58,13 @@ ${PLACE_USAGE}`,
     const service = await read('/service/info');
     const members = await read('/service/members');
     const proposals = await read('/members/proposals');
+    const organisations = await read('/concordat/organisations');
     if (values.json === true) {
-      io.out(JSON.stringify({ ok: true, service, members, proposals }));
-    } else show(io, service, members, proposals);
+      io.out(JSON.stringify({ ok: true, service, members, proposals, organisations }));
+    } else {
+      show(io, service, members, proposals);
+      warn(io, (organisations as { readonly value: readonly ShownOrganisation[] }).value);
+    }
     return EXIT.good;
   },
 };
@@ -81,5 +86,19 @@ function show(io: CommandIo, service: unknown, members: unknown, proposals: unkn
     io.out(
       `proposal ${proposalId} ${proposalState.padEnd(9)} by ${by}, ${ballotCount} ballots`,
     );
+  }
+}
+
+interface ShownOrganisation {
+  readonly organisationId: string;
+  readonly pendingAdminKey?: { readonly effectiveFrom: string };
+}
+
+/** Whoever still has the old key must learn in time that another is to take its place. */
+function warn(io: CommandIo, organisations: readonly ShownOrganisation[]): void {
+  for (const { organisationId, pendingAdminKey } of organisations) {
+    if (pendingAdminKey === undefined) continue;
+    const from = pendingAdminKey.effectiveFrom;
+    io.out(`organisation ${organisationId}: its admin key may be replaced from ${from} on`);
   }
 }

@@ -4,7 +4,8 @@
  *
  * Members create, suspend and remove organisations. What would let somebody act as an organisation
  * or read its payloads needs more than their votes: a consent signed with the admin key of that
- * organisation. It signs, with ECDSA over SHA-256 (r ‖ s, in hexadecimal), the JSON text of
+ * organisation. It signs, with ECDSA as COSE does on the key's curve (r ‖ s, in hexadecimal), the
+ * JSON text of
  *
  *     ["concordat.consent", service id, organisation id, number, action, args without consent]
  *
@@ -24,12 +25,14 @@ const organisationId = matches(
   'of 1 to 64 letters, digits, dots, _ or -',
 );
 const partyKey = matches(/^[A-Za-z0-9+/]{43}=$/, '32 bytes in base64');
+// By the hexadecimal digits of a signature: what each curve hashes with.
+const HASHES = { 128: 'SHA-256', 192: 'SHA-384', 264: 'SHA-512' };
 const consentOf = (value, at) => {
   object(value, at);
-  matches(/^([0-9a-f]{2}){64,132}$/, 'a signature in hexadecimal')(
-    value.signature,
-    at + '.signature',
-  );
+  string(value.signature, at + '.signature');
+  const known =
+    HASHES[value.signature.length] !== undefined && /^[0-9a-f]*$/.test(value.signature);
+  want(known, at + '.signature', 'a signature r, s in hexadecimal', value.signature);
 };
 const one = { organisation_id: organisationId };
 const organisationOf = (id) => read(orgs, id) ?? fail('there is no organisation ' + show(id));
@@ -62,7 +65,7 @@ const consented = (name, args) => {
     name,
     sorted(others),
   ]);
-  const ecdsa = { name: 'ECDSA', hash: 'SHA-256' };
+  const ecdsa = { name: 'ECDSA', hash: HASHES[consent.signature.length] };
   const signature = fromHex(consent.signature);
   if (!ccf.crypto.verifySignature(ecdsa, row.admin_key, signature, bytes(text))) {
     fail('this is no consent of organisation ' + organisation_id + ' to ' + text);
