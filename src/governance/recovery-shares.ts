@@ -16,7 +16,7 @@ import type { Wrap } from '../crypto/key-source.ts';
 import { wrapTo } from '../crypto/keys.ts';
 import { splitWrappingKey, wrapLedgerSecret, wrapUnder } from '../crypto/shares.ts';
 import type { ReadTable, ReadView, Row, Transaction } from '../kv/tables.ts';
-import { allNodes } from './nodes.ts';
+import { allNodes, serviceInfo } from './nodes.ts';
 import {
   ENCRYPTED_SECRETS,
   HISTORICAL_SECRET,
@@ -72,9 +72,18 @@ export interface SecretRowsRequest {
 
 /**
  * Has a fresh secret seal all that follows this transaction: every trusted node is told, and the
- * members get shares of it. Call it last, and once: it does what `refreshShares` does.
+ * members get shares of it. Call it last, and once: it does what `refreshShares` does. Throws
+ * `ServiceRecovering` (400) while a lost service is being recovered.
  */
 export function rekeyLedger(transaction: Transaction, keeper: SecretKeeper): void {
+  const status = serviceInfo(transaction)?.status ?? 'Open';
+  // Its opening makes the first shares; nobody holds one yet.
+  if (status === 'Opening') return;
+  if (status !== 'Open') {
+    const why =
+      'the ledger secret cannot be renewed before the recovered service is open again';
+    throw new CodedError('ServiceRecovering', why, { status: 400 });
+  }
   const { random, wrap } = keeper;
   const previous = keeper.latest();
   const request = {
@@ -91,9 +100,12 @@ export function rekeyLedger(transaction: Transaction, keeper: SecretKeeper): voi
 
 /**
  * Gives the members new shares of the secret in force: under a new wrapping key, so that shares of
- * before open nothing. Call it last, when members and threshold stand as they are to be.
+ * before open nothing. Call it last, when members and threshold stand as they are to be. Before a
+ * service is open there is nothing to do: its opening makes them, and until then a recovery needs
+ * those of the lost one.
  */
 export function refreshShares(transaction: Transaction, keeper: SecretKeeper): void {
+  if ((serviceInfo(transaction)?.status ?? 'Open') !== 'Open') return;
   const { secret } = keeper.latest();
   const request = { secret, ...shareHoldersOf(transaction), ...previousStored(transaction) };
   writeShares(transaction, request, keeper.random, keeper.wrap);

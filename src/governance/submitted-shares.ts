@@ -96,7 +96,7 @@ export function secretFromShares(view: ReadView, secret: Uint8Array): Uint8Array
   const owners = shares.filter((share) => placeOfShare(share) === 0).map((share) => [share]);
   const others = shares.filter((share) => placeOfShare(share) !== 0);
   let tried = 0;
-  for (const some of [...owners, ...combinations(others, thresholdOf(view))]) {
+  for (const some of choices(owners, others, thresholdOf(view))) {
     if (tried === COMBINATIONS_MAX) return undefined;
     tried += 1;
     const found = opened(some, wrapped);
@@ -111,6 +111,18 @@ function opened(shares: readonly Uint8Array[], wrapped: Uint8Array): Uint8Array 
   } catch (error) {
     if (isCoded(error, 'SealBroken') || isCoded(error, 'BadShare')) return undefined;
     throw error;
+  }
+}
+
+/** An owner's share alone; then the threshold's number of others, and more if it was lowered. */
+function* choices(
+  owners: readonly (readonly Uint8Array[])[],
+  others: readonly Uint8Array[],
+  threshold: number,
+): Generator<readonly Uint8Array[], void, void> {
+  yield* owners;
+  for (let count = threshold; count <= others.length; count += 1) {
+    yield* combinations(others, count);
   }
 }
 

@@ -1,5 +1,5 @@
 // Disasters at random moments of a loaded service of three nodes. From two of the ledgers that are
-// left, nothing that was acknowledged is missing; from one, what is said about completeness is true.
+// left, nothing acknowledged is missing; from one, what is said about completeness is true.
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rekeyLedger } from '../../src/governance/recovery-shares.ts';

@@ -9,8 +9,15 @@ import { verifyLedger } from '../../src/audit/ledger.ts';
 import { textOf, utf8 } from '../../src/base/bytes.ts';
 import { seqnoOf, textOfTxId } from '../../src/base/ids.ts';
 import { nodeVerifier } from '../../src/crypto/verifier-node.ts';
-import { rekeyLedger } from '../../src/governance/recovery-shares.ts';
-import { SERVICE_INFO, SINGLETON } from '../../src/governance/tables.ts';
+import { refreshShares, rekeyLedger } from '../../src/governance/recovery-shares.ts';
+import {
+  jsonRow,
+  SERVICE_CONFIG,
+  SERVICE_INFO,
+  SINGLETON,
+} from '../../src/governance/tables.ts';
+import { Store } from '../../src/kv/store.ts';
+import { StoreTransaction } from '../../src/kv/transaction.ts';
 import { verifyReceipt } from '../../src/ledger/receipt.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { eventually } from '../support/cluster-rig.ts';
@@ -74,6 +81,15 @@ async function lost(
 
 function missing({ service }: Lost, node: RunningNode): readonly number[] {
   return [...service.acknowledged.keys()].filter((number) => !holdsRow(node, number));
+}
+
+/** Makes the rows of a rekey, which nobody commits. */
+function rekeyIn(node: RunningNode): void {
+  const store = new Store([]);
+  const transaction = new StoreTransaction(store, 'service');
+  const row = node.current().table(SERVICE_INFO).get(SINGLETON) ?? utf8('{}');
+  transaction.table(SERVICE_INFO).put(SINGLETON, row);
+  rekeyLedger(transaction, node.secretKeeper());
 }
 
 function status(node: RunningNode): string {
@@ -240,6 +256,13 @@ describe('shares', () => {
     for (const member of was.members.slice(0, 3)) {
       expect(await submitOwn(node, member)).toMatchObject({ recovers: false });
     }
+    expect(status(node)).toBe('WaitingForRecoveryShares');
+    // Nothing that is decided meanwhile takes the old shares away, or asks for others.
+    expect(() => rekeyIn(node)).toThrow(expect.objectContaining({ code: 'ServiceRecovering' }));
+    await node.commitService((tx) => {
+      tx.table(SERVICE_CONFIG).put(SINGLETON, jsonRow({ recovery_threshold: 3 }));
+      refreshShares(tx, node.secretKeeper());
+    });
     expect(status(node)).toBe('WaitingForRecoveryShares');
     const last = was.members[4];
     if (last === undefined) throw new Error('there are five');
