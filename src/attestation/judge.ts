@@ -9,6 +9,7 @@ import type { Bound, JudgeDependencies, PlatformJudge } from './judging.ts';
 import type { AzureCvmPolicy, EvidencePolicy, SnpPolicy, VirtualPolicy } from './policy.ts';
 import { refusal } from './refusals.ts';
 import { judgeSnp } from './snp-verdict.ts';
+import { shown } from './untrusted-json.ts';
 import type { Verdict } from './verdict.ts';
 import { judgeVirtual } from './virtual.ts';
 
@@ -62,5 +63,8 @@ function platformOf(evidence: unknown): PlatformName | undefined {
 
 function shownFormat(evidence: unknown): string {
   const isObject = typeof evidence === 'object' && evidence !== null;
-  return String(isObject ? Reflect.get(evidence, 'format') : evidence).slice(0, 64);
+  const format: unknown = isObject ? Reflect.get(evidence, 'format') : evidence;
+  // Whoever parsed the evidence may have let anything nest, which printing does not survive.
+  const isNested = typeof format === 'object' && format !== null;
+  return isNested ? 'an object' : shown(format).slice(0, 64);
 }

@@ -4,6 +4,7 @@
  */
 import { CodedError } from '../base/errors.ts';
 import { nearestName } from '../base/nearest-name.ts';
+import { parseJson } from './untrusted-json.ts';
 
 /** Reads a value at a place, named for errors; throws the error that `Fault` makes. */
 export type Reader<T> = (value: unknown, place: Place) => T;
@@ -25,7 +26,7 @@ export function documentPlace(code: string, what: string): Place {
 export function readDocument<T>(text: string, read: Reader<T>, place: Place): T {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseJson(text);
   } catch (cause) {
     throw fault(place, 'it is not JSON', cause);
   }

@@ -26,6 +26,7 @@ import type { CheckList } from './check-list.ts';
 import { chainFault, issuerFault } from './did-x509.ts';
 import { type RefusalCode, refusal } from './refusals.ts';
 import { isoTime } from './snp-certificates.ts';
+import { parseJson } from './untrusted-json.ts';
 
 export interface UvmEndorsement {
   readonly message: Sign1;
@@ -134,8 +135,7 @@ function certificatesIn(header: CoseHeader): readonly Certificate[] {
 
 function jsonObject(payload: Uint8Array | undefined): Readonly<Record<string, unknown>> {
   try {
-    const text = new TextDecoder('utf-8', { fatal: true }).decode(payload);
-    const value: unknown = JSON.parse(text);
+    const value = parseJson(payload ?? '');
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
       return { ...value };
     }

@@ -9,6 +9,7 @@ import type { Evidence } from './evidence.ts';
 import type { Bound, JudgeDependencies } from './judging.ts';
 import type { VirtualPolicy } from './policy.ts';
 import { type RefusalCode, refusal } from './refusals.ts';
+import { parseJson, shown } from './untrusted-json.ts';
 import type { EvidenceClaims, Verdict } from './verdict.ts';
 
 /** What stands in the place of a measurement. */
@@ -30,7 +31,8 @@ export interface VirtualEvidence extends Evidence {
 /** Reads a statement; throws `BadEvidence`. Nothing proves any of it. */
 export function readVirtualEvidence(evidence: Evidence): EvidenceClaims {
   // A statement under another platform's name would be taken for that platform's proof.
-  if (evidence.format !== 'Insecure_Virtual') throw bad(`its format is ${evidence.format}`);
+  if (evidence.format !== 'Insecure_Virtual')
+    throw bad(`its format is ${shown(evidence.format)}`);
   const bytes = base64Bytes(evidence.quote);
   if (bytes === undefined) throw bad('its quote is not base64');
   const statement = statementOf(bytes);
@@ -105,7 +107,7 @@ function base64Bytes(text: unknown): Uint8Array | undefined {
 function statementOf(bytes: Uint8Array): object {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    value = parseJson(bytes);
   } catch (cause) {
     throw bad('its quote is not JSON', cause);
   }

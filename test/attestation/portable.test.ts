@@ -36,6 +36,8 @@ const relative = (from: string, specifier: string): string =>
 test.each([
   ['src/attestation/judge.ts'],
   ['src/attestation/maa-token.ts'],
+  ['src/attestation/maa-signer-evidence.ts'],
+  ['src/attestation/release-policy.ts'],
   ['src/crypto/verifier-web.ts'],
 ])('%s loads nothing of Node', (entry) => {
   const { files, foreign } = loadedWith(entry);
