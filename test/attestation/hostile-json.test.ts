@@ -22,19 +22,19 @@ const virtualOf = (bytes: Uint8Array): Evidence => ({
 });
 
 test.each<readonly [string, string]>([
-  ['{"format":{"toString":1}}', 'an object'],
-  ['{"format":{"toString":{"toString":1}}}', 'an object'],
-  [`{"format":${nested(DEEP)}}`, 'an object'],
-  ['{"format":[]}', 'an object'],
-  ['{"format":null}', 'null'],
-  ['{"format":7}', '7'],
-  ['{"format":""}', ''],
-  [`{"format":"${'x'.repeat(999)}"}`, 'x'.repeat(64)],
-  ['{"toString":1}', 'missing'],
-  ['[]', 'missing'],
+  ['an object', '{"format":{"toString":1}}'],
+  ['an object', '{"format":{"toString":{"toString":1}}}'],
+  ['an object', `{"format":${nested(DEEP)}}`],
+  ['an object', '{"format":[]}'],
+  ['null', '{"format":null}'],
+  ['7', '{"format":7}'],
+  ['', '{"format":""}'],
+  ['x'.repeat(64), `{"format":"${'x'.repeat(999)}"}`],
+  ['missing', '{"toString":1}'],
+  ['missing', '[]'],
   ['null', 'null'],
-  ['"AMD_SEV_SNP_v1"', 'AMD_SEV_SNP_v1'],
-])('evidence %.60s is refused, its format shown', async (text, format) => {
+  ['AMD_SEV_SNP_v1', '"AMD_SEV_SNP_v1"'],
+])('evidence is refused, its format shown as %j', async (format, text) => {
   const verdict = await judged(JSON.parse(text));
   expect(verdict).toMatchObject({
     accepted: false,
