@@ -8,6 +8,7 @@ const PROGRESS_MS = 2_000;
 
 /** Speaks on standard output and error; `signal` tells of a request to stop. */
 export function processIo(signal: AbortSignal): CommandIo {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', forgiveClosed);
   const watched = process.stderr.isTTY === true;
   let shown = 0;
   let lastMs = 0;
@@ -39,6 +40,11 @@ export function processIo(signal: AbortSignal): CommandIo {
     isTty: process.stdout.isTTY === true,
     signal,
   };
+}
+
+/** Whoever listened has gone, as `head` does: that is no failure of a command, nor of a node. */
+function forgiveClosed(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
 }
 
 /** Turns SIGINT, SIGTERM and SIGHUP into an abort; each may come several times for one request. */
