@@ -6,6 +6,7 @@ import type { Command } from './command.ts';
 import { CONSENT } from './gov/consent.ts';
 import { BALLOT, PROPOSE, SIMULATE, WITHDRAW } from './gov/decisions.ts';
 import { ACK, STATUS } from './gov/membership.ts';
+import { SHARE } from './gov/share.ts';
 import type { NodeAction } from './node/action.ts';
 
 const ACTIONS: readonly NodeAction[] = [
@@ -14,6 +15,7 @@ const ACTIONS: readonly NodeAction[] = [
   BALLOT,
   WITHDRAW,
   ACK,
+  SHARE,
   CONSENT,
   STATUS,
 ];
@@ -25,6 +27,7 @@ const USAGE = `Usage: concordat gov ACTION [OPTIONS]
   gov ballot ID       vote on a proposal
   gov withdraw ID     withdraw a proposal of your own
   gov ack             acknowledge the state of the service, and become active
+  gov share           hand in your recovery share, while a lost service is recovered
   gov consent FILE    agree to an action as the organisation that it is about
   gov status          show the service, its members and its proposals
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NodeReadyLine } from '../../src/cli/node/node-ready.ts';
+import { sandboxFolder } from '../../src/cli/sandbox/sandbox-folder.ts';
 import { runProgram, startProgram } from '../support/program.ts';
 import { firstNodeFiles, freePort } from './node-files.ts';
 
@@ -36,10 +37,42 @@ async function recovering(name: string, identity = certificate): Promise<string>
   return path;
 }
 
+/** What the member of the lost service does: it votes, and hands in its share. */
+async function reopened({ url, service, operator }: NodeReadyLine): Promise<void> {
+  const files = sandboxFolder(home).member(1);
+  const place = [
+    ...['--url', url, '--service-certificate', service.certificate, '--json'],
+    ...['--member-certificate', files.certificate, '--member-key', files.key],
+  ];
+  const gov = async (...args: readonly string[]): Promise<unknown> => {
+    const { code, stdout, stderr } = await runProgram(['gov', ...args, ...place]);
+    expect(code, stdout + stderr).toBe(0);
+    return JSON.parse(stdout);
+  };
+  const identities = {
+    previous_service_identity: readFileSync(certificate, 'utf8'),
+    next_service_identity: readFileSync(service.certificate, 'utf8'),
+  };
+  const proposal = join(folder, 'open.json');
+  const actions = [{ name: 'transition_service_to_open', args: identities }];
+  writeFileSync(proposal, JSON.stringify({ actions }));
+  const { proposalId } = (await gov('propose', proposal)) as { proposalId: string };
+  const vote = await gov('ballot', proposalId, '--vote', 'yes');
+  expect(vote).toMatchObject({ proposalState: 'Accepted' });
+  const share = await gov('share', '--encryption-key', files.encryptionKey);
+  expect(share).toMatchObject({ ok: true, submittedCount: 1, recoveryThreshold: 1 });
+  for (let waitedMs = 0; ; waitedMs += 100) {
+    const status = await (await fetch(`${operator.url}/status`)).json();
+    if ((status as { serviceStatus: string }).serviceStatus === 'Open') return;
+    expect(waitedMs, 'open within 10 s').toBeLessThan(10_000);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 const order = (path: string): string[] => ['node', 'recover', '--config', path, '--json'];
 
 describe('concordat node recover', () => {
-  it('goes on behind what survived, and waits; killed meanwhile, it begins again', async () => {
+  it('waits, begins again when it was killed, and opens when its member wants it', async () => {
     const path = await recovering('first');
     const args = [...order(path), '--ledger', join(home, 'node')];
     const first = await startProgram<NodeReadyLine>(args);
@@ -65,7 +98,12 @@ describe('concordat node recover', () => {
     const second = await startProgram<NodeReadyLine>(args);
     expect(second.ready.recovery).toMatchObject({ isUnderWay: true });
     expect(second.ready.nodeId).not.toBe(ready.nodeId);
+    await reopened(second.ready);
     expect(await second.stop()).toBe(0);
+    const third = await startProgram<NodeReadyLine>(args);
+    expect(third.ready).toMatchObject({ isNew: false, recovery: { isUnderWay: false } });
+    expect(third.ready.nodeId).toBe(second.ready.nodeId);
+    expect(await third.stop()).toBe(0);
     // What the killed one had written is kept.
     expect(readdirSync(join(folder, 'first', 'node', 'set-aside')).length).toBeGreaterThan(0);
   }, 60_000);
