@@ -42,6 +42,11 @@ const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./cli/status.ts')).command,
   },
   {
+    name: 'federation',
+    summary: 'show the Tessera nodes outside that a service speaks with',
+    load: async () => (await import('./cli/federation.ts')).command,
+  },
+  {
     name: 'connector',
     summary: 'stand beside a Quorum node as its transaction manager',
     load: async () => (await import('./cli/connector.ts')).command,

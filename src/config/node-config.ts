@@ -52,6 +52,7 @@ export function nodeConfigOf(given: unknown, path: string): NodeConfig {
     ...timeoutFaults(values),
     ...redirectionFaults(values),
     ...sealingFaults(values.sealing, values.attestation.platform),
+    ...federationFaults(values),
   ];
   if (type === 'Join' && join === undefined) {
     faults.push('command.join is missing; command.type is "Join"');
@@ -120,6 +121,12 @@ function timeoutFaults({ consensus, network }: NodeValues): string[] {
     );
   }
   return faults;
+}
+
+/** What peers push and ask for is the transaction manager's. */
+function federationFaults({ applications, federation }: NodeValues): string[] {
+  if (federation === undefined || applications?.includes('quorum') !== false) return [];
+  return ['federation speaks for the application quorum, which applications does not name'];
 }
 
 /** A redirection by role needs a role, one to an address needs that. */

@@ -4,6 +4,7 @@
  * with are ours.
  */
 import { ATTESTATION } from './attestation-schema.ts';
+import { FEDERATION } from './federation-schema.ts';
 import { defaulted, KINDS, optional, required } from './kinds.ts';
 import { SEALING } from './sealing-schema.ts';
 import { listOf, listOfValues, optionalSection, section } from './setting.ts';
@@ -170,6 +171,7 @@ export const NODE_SCHEMA = section({
   network,
   command,
   attestation: ATTESTATION,
+  federation: FEDERATION,
   sealing: SEALING,
   consensus: section({
     message_timeout: defaulted(duration('1ms'), '50ms', 'how often a primary shows itself'),

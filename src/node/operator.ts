@@ -9,6 +9,7 @@ import {
   type OperatorListener,
   type OperatorRoute,
 } from '../http/operator-listener.ts';
+import { registerFederationMetrics } from './federation-metrics.ts';
 import { nodeStatusOf } from './node-status.ts';
 import type { NodeFigures, RunningNode } from './running-node.ts';
 
@@ -31,6 +32,8 @@ export async function openOperatorListener(
   const registry = new Registry();
   let isOpen = false;
   registerNodeMetrics(registry, node);
+  const { federation } = node;
+  if (federation !== undefined) registerFederationMetrics(registry, () => federation.status());
   const listener = createOperatorListener({
     registry,
     isReady: () => isOpen && node.applicationOpen() && !node.node().stopNotice,
@@ -43,6 +46,14 @@ export async function openOperatorListener(
         }),
       },
       '/restart': acceptUnproven(node),
+      ...(federation === undefined
+        ? {}
+        : {
+            '/federation': {
+              method: 'GET',
+              answer: () => ({ status: 200, json: federation.status() }),
+            } as const,
+          }),
     },
     onFault,
   });

@@ -21,7 +21,7 @@ test('what a primary committed before it died, the next one delivers', async () 
   const peer = await on.meet({}, primary);
   await peer.stop();
   const to = [peer.key.publicKey.toString('base64')];
-  const keys = [];
+  const keys: string[] = [];
   for (let n = 0; n < 3; n += 1) keys.push(await on.send({ to }));
   await primary.crash('lost');
   const others = on.members.filter((member) => member !== primary);

@@ -212,7 +212,7 @@ describe('party information', () => {
     expect(on.federation().status().counters.poisoned).toBe(1);
   });
 
-  test('with the key of an organisation inside is refused by name, even if it is proven', async () => {
+  test('with the key of an organisation inside is refused by name, even proven', async () => {
     const on = await begin();
     const inside = on.keys[1] ?? newKeyPair();
     const old = await new TesseraDouble({ keys: [inside] }).start();

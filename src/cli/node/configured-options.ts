@@ -14,10 +14,18 @@ import {
   type NodeOptions,
   SIGNATURE_DEFAULTS,
 } from '../../node/node-options.ts';
+import {
+  federationOptionsOf,
+  outsidePeersOf,
+  STRICT_FORWARDING_MS,
+} from './federation-settings.ts';
 
 /** What a node is told, from its configuration. */
-export function nodeOptionsOf(config: NodeConfig): NodeOptions {
-  const { network, ledger_signatures: signatures } = config;
+export function nodeOptionsOf(
+  config: NodeConfig,
+  warn: (text: string) => void = () => undefined,
+): NodeOptions {
+  const { network, federation, ledger_signatures: signatures } = config;
   const rpc = network.rpc_interfaces.primary_rpc_interface;
   const features = rpc.enabled_operator_features;
   const peers = network.node_to_node_interface;
@@ -50,12 +58,16 @@ export function nodeOptionsOf(config: NodeConfig): NodeOptions {
     },
     chunkBytes: config.ledger.chunk_size,
     snapshotEntries: config.snapshots.tx_count,
-    applications: applicationsOf(config),
+    applications: applicationsOf(config, warn),
+    ...(federation === undefined ? {} : { federation: federationOptionsOf(federation) }),
     version: VERSION,
     frontDoor: {
       sessionsSoftMax: rpc.max_open_sessions_soft,
       sessionsHardMax: rpc.max_open_sessions_hard,
-      forwardingMsMax: rpc.forwarding_timeout_ms,
+      forwardingMsMax:
+        federation?.send === 'strict'
+          ? Math.max(rpc.forwarding_timeout_ms, STRICT_FORWARDING_MS)
+          : rpc.forwarding_timeout_ms,
       ...(rpc.redirections === undefined
         ? {}
         : { redirections: redirectionsOf(rpc.redirections) }),
@@ -85,10 +97,14 @@ function resolverOf(
   return { kind: 'NodeByRole', target };
 }
 
-function applicationsOf({ applications }: NodeConfig): readonly Application[] {
+function applicationsOf(
+  { applications, federation }: NodeConfig,
+  warn: (text: string) => void,
+): readonly Application[] {
+  const outside = federation === undefined ? {} : outsidePeersOf(federation, warn);
   const makers = {
     log: () => createLogApplication(),
-    quorum: () => createQuorumApplication({ random: systemRandom }),
+    quorum: () => createQuorumApplication({ random: systemRandom, ...outside }),
   };
   return (applications ?? (['log', 'quorum'] as const)).map((name) => makers[name]());
 }

@@ -138,7 +138,7 @@ async function begin(
   order: RecoveryOrder | undefined,
 ): Promise<Begun | 'stopped'> {
   const { command } = config;
-  const options = nodeOptionsOf(config);
+  const options = nodeOptionsOf(config, (text) => dependencies.log.warn(text));
   if (command.kind === 'start') {
     const recoveryThreshold = command.start.service_configuration.recovery_threshold;
     const creation = { members: readMembers(command.start), recoveryThreshold };

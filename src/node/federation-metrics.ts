@@ -1,0 +1,48 @@
+/** Federation's figures for Prometheus, taken when somebody scrapes. */
+import { Counter, Gauge, type Registry } from 'prom-client';
+import type { FederationCounters } from '../federation/counters.ts';
+import type { FederationStatus } from '../federation/federation.ts';
+
+const COUNTERS: readonly (readonly [string, string, keyof FederationCounters])[] = [
+  ['deliveries', 'Payloads for which a peer gave a receipt', 'delivered'],
+  ['deliveries_refused', 'Pushes that a peer refused', 'refusedByPeers'],
+  ['deliveries_failed', 'Pushes that failed and are tried again', 'failed'],
+  ['accepted', 'Payloads taken in from peers', 'accepted'],
+  ['ignored', 'Payloads of peers answered and not stored, by the rules', 'ignored'],
+  ['refused', 'Requests of peers that were refused', 'refused'],
+  ['keys_refused', 'Keys of peers that are not theirs or were not shown to be', 'poisoned'],
+];
+
+export function registerFederationMetrics(
+  registry: Registry,
+  status: () => FederationStatus,
+): void {
+  const registers = [registry];
+  new Gauge({
+    name: 'concordat_federation_outbox_length',
+    help: 'Deliveries that wait for a peer',
+    registers,
+    collect() {
+      this.set(status().outbox);
+    },
+  });
+  new Gauge({
+    name: 'concordat_federation_peers',
+    help: 'Peers that are known',
+    registers,
+    collect() {
+      this.set(status().peers.length);
+    },
+  });
+  for (const [name, help, which] of COUNTERS) {
+    new Counter({
+      name: `concordat_federation_${name}_total`,
+      help,
+      registers,
+      collect() {
+        this.reset();
+        this.inc(status().counters[which]);
+      },
+    });
+  }
+}
