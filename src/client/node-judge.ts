@@ -87,7 +87,7 @@ export function judgeBy(
 }
 
 /** The evidence in an answer to `GET /node/quotes/self` (http-api.md §10). */
-function evidenceIn(
+export function evidenceIn(
   answer: Readonly<Record<string, unknown>> | undefined,
 ): Evidence | undefined {
   const { format, raw, endorsements, uvm_endorsements, endorsed_tcb } = answer ?? {};

@@ -24,6 +24,10 @@ export function serviceTarget(surface: Surface, target: string): string | undefi
 }
 
 /** A `Location` with the scheme and the host by which the client came. */
-export function absoluteLocation(host: string | undefined, location: string): string {
-  return location.startsWith('/') ? `http://${host ?? 'localhost'}${location}` : location;
+export function absoluteLocation(
+  host: string | undefined,
+  location: string,
+  scheme: 'http' | 'https' = 'http',
+): string {
+  return location.startsWith('/') ? `${scheme}://${host ?? 'localhost'}${location}` : location;
 }

@@ -10,6 +10,8 @@ import { firstHeader } from './headers.ts';
 export interface AdmissionRules {
   /** Names by which a port may be addressed, besides loopback ones. Lowercase, without port. */
   readonly allowedHosts: readonly string[];
+  /** Whether a port's own certificate names it so; for ports with TLS. */
+  readonly isOwnName?: (name: string) => boolean;
   /** Origins whose pages may ask; none by default. */
   readonly allowedOrigins: readonly string[];
 }
@@ -29,6 +31,7 @@ export function refusalOf(
   if (host === undefined) return 'the request names no Host';
   const name = nameOf(host);
   if (isLoopback(name) || rules.allowedHosts.includes(name)) return undefined;
+  if (rules.isOwnName?.(name) === true) return undefined;
   return `the Host ${host} is neither loopback nor configured`;
 }
 

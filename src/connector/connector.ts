@@ -3,8 +3,9 @@
  * and, if asked to, loopback ports, for one organisation, and relays every request to the service
  * over warm sessions that carry the organisation's certificate.
  */
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Timers } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
 import {
@@ -22,13 +23,16 @@ import type { Surface } from './addresses.ts';
 import { type AdmissionRules, isLoopback } from './admission.ts';
 import { BodyRoom } from './body-room.ts';
 import { Figures, type ServiceFigures } from './figures.ts';
+import { healthServer } from './health.ts';
+import { namedBy, type PortTls, serverTls } from './port-tls.ts';
+import { RefusalLog } from './refusal-log.ts';
 import { Relay } from './relay.ts';
 import { RequestHandler } from './request-handler.ts';
 import { listenOnSocket, type SocketOptions } from './socket-file.ts';
 
 /** A TCP port; 0 takes a free one. */
 export interface PortOptions {
-  /** A loopback address, `127.0.0.1` when absent. */
+  /** `127.0.0.1` when absent. */
   readonly host?: string;
   readonly port: number;
 }
@@ -41,6 +45,13 @@ export interface ConnectorOptions {
   readonly http?: PortOptions;
   /** The third-party server. */
   readonly thirdParty?: PortOptions;
+  /**
+   * Both ports speak TLS. Only where they ask clients for certificates they may listen on another
+   * than a loopback address.
+   */
+  readonly tls?: PortTls;
+  /** `/upcheck` and `/metrics` alone, over HTTP, on any address. */
+  readonly health?: PortOptions;
   /** Names by which the ports may be addressed, besides loopback ones. */
   readonly allowedHosts?: readonly string[];
   /** Origins whose pages may ask the third-party server; none by default. */
@@ -60,6 +71,7 @@ export interface Connector {
   readonly socketPath: string | undefined;
   readonly url: string | undefined;
   readonly thirdPartyUrl: string | undefined;
+  readonly healthUrl: string | undefined;
   /** Stops taking requests, ends those under way, removes the socket. */
   close(): Promise<void>;
 }
@@ -72,13 +84,22 @@ export async function startConnector(
   if (options.socket === undefined && options.http === undefined) {
     throw new CodedError('NothingToServe', 'a connector needs a socket or a port to serve');
   }
-  for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
+  const { tls } = options;
+  const tlsOptions = tls === undefined ? undefined : serverTls(tls);
+  const isMutual = tls?.clientAuthorities !== undefined;
+  if (!isMutual) {
+    for (const port of [options.http, options.thirdParty]) requireLoopback(port?.host);
+  }
   const seen = new SeenTransactions();
   const onLoss = (): void => relay.checkForLoss();
   const pool = new SessionPool(options.service, { timers, seen, judge, onLoss });
   const relay: Relay = new Relay({ nodes: pool, seen, timers, random: systemRandom, log });
   const room = new BodyRoom(BODIES_IN_FLIGHT_BYTES_MAX);
-  const figures = new Figures({ timers, service: () => serviceFigures(pool, relay) });
+  const refusals = new RefusalLog(log, timers);
+  const figures = new Figures({
+    timers,
+    service: () => ({ ...serviceFigures(pool, relay), refusals: refusals.count }),
+  });
   const servers: Server[] = [];
 
   const serve = (surface: Surface, overSocket: boolean): Server => {
@@ -86,10 +107,14 @@ export async function startConnector(
     const rules: AdmissionRules = {
       allowedHosts: (options.allowedHosts ?? []).map((name) => name.toLowerCase()),
       allowedOrigins,
+      ...(tls === undefined ? {} : { isOwnName: namedBy(tls.certificate) }),
     };
+    const overTls = overSocket ? undefined : tlsOptions;
     const handler = new RequestHandler({
       surface,
       overSocket,
+      scheme: overTls === undefined ? 'http' : 'https',
+      refusals,
       rules,
       relay,
       room,
@@ -97,7 +122,10 @@ export async function startConnector(
       timers,
       log,
     });
-    const server = httpServer((request, response) => handler.handle(request, response));
+    const server = serverOf((request, response) => handler.handle(request, response), overTls);
+    server.on('tlsClientError', (error: Error, { remoteAddress = 'somebody' }: Socket) =>
+      refusals.note(`${remoteAddress} (${surface})`, 'a TLS session', error.message),
+    );
     servers.push(server);
     return server;
   };
@@ -109,14 +137,22 @@ export async function startConnector(
   };
 
   try {
-    const { socket, http, thirdParty } = options;
+    const { socket, http, thirdParty, health } = options;
+    const scheme = tls === undefined ? 'http' : 'https';
     const socketPath =
       socket === undefined ? undefined : await listenOnSocket(serve('q2t', true), socket);
-    const url = http === undefined ? undefined : await listenOnPort(serve('q2t', false), http);
+    const url =
+      http === undefined ? undefined : await listenOnPort(serve('q2t', false), http, scheme);
     const thirdPartyUrl =
       thirdParty === undefined
         ? undefined
-        : await listenOnPort(serve('third-party', false), thirdParty);
+        : await listenOnPort(serve('third-party', false), thirdParty, scheme);
+    const watched = health === undefined ? undefined : healthServer({ figures, relay, timers });
+    if (watched !== undefined) servers.push(watched);
+    const healthUrl =
+      watched === undefined || health === undefined
+        ? undefined
+        : await listenOnPort(watched, health, 'http');
     pool.warmUp().then(
       () => relay.prepare(),
       (thrown: unknown) => {
@@ -124,31 +160,32 @@ export async function startConnector(
         if (!closing) log(`the service is not there yet: ${messageOf(thrown)}`);
       },
     );
-    return { socketPath, url, thirdPartyUrl, close };
+    return { socketPath, url, thirdPartyUrl, healthUrl, close };
   } catch (thrown) {
     await close();
     throw thrown;
   }
 }
 
-function serviceFigures(pool: SessionPool, relay: Relay): ServiceFigures {
+function serviceFigures(pool: SessionPool, relay: Relay): Omit<ServiceFigures, 'refusals'> {
   const { known, good } = pool.count();
   const { counters, lost } = relay;
   return { nodesKnown: known, nodesHealthy: good, refused: lost !== undefined, counters };
 }
 
-function httpServer(handle: Parameters<typeof createServer>[1]): Server {
-  const server = createServer(
-    {
-      // GoQuorum keeps its connections for 10 s; a request must never race with our closing.
-      keepAliveTimeout: SESSION_IDLE_MS_MAX,
-      headersTimeout: REQUEST_HEADERS_MS_MAX,
-      requestTimeout: REQUEST_MS_MAX,
-      noDelay: true,
-    },
-    handle,
-  );
-  return server;
+function serverOf(
+  handle: RequestListener,
+  tls: ReturnType<typeof serverTls> | undefined,
+): Server {
+  const options = {
+    // GoQuorum keeps its connections for 10 s; a request must never race with our closing.
+    keepAliveTimeout: SESSION_IDLE_MS_MAX,
+    headersTimeout: REQUEST_HEADERS_MS_MAX,
+    requestTimeout: REQUEST_MS_MAX,
+    noDelay: true,
+  };
+  if (tls === undefined) return createServer(options, handle);
+  return createTlsServer({ ...options, ...tls }, handle);
 }
 
 /** A port acts as the organisation: it is for this machine alone. */
@@ -156,7 +193,8 @@ function requireLoopback(host: string | undefined): void {
   if (host === undefined || isLoopback(host)) return;
   throw new CodedError(
     'NotLoopback',
-    `${host} is no loopback address, and a connector's port is for this machine alone`,
+    `${host} is no loopback address, and a connector's port is for this machine alone, unless ` +
+      'it speaks TLS and asks for certificates (--tls-certificate, --tls-key, --tls-client-ca)',
     { host },
   );
 }
@@ -164,6 +202,7 @@ function requireLoopback(host: string | undefined): void {
 function listenOnPort(
   server: Server,
   { host = '127.0.0.1', port }: PortOptions,
+  scheme: 'http' | 'https',
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -171,7 +210,7 @@ function listenOnPort(
       server.removeListener('error', reject);
       const bound = server.address() as AddressInfo;
       const shown = host.includes(':') ? `[${host}]` : host;
-      resolve(`http://${shown}:${bound.port}`);
+      resolve(`${scheme}://${shown}:${bound.port}`);
     });
   });
 }

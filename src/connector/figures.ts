@@ -14,6 +14,8 @@ export interface ServiceFigures {
   /** The service has lost what it had committed, and nothing is relayed to it any more. */
   readonly refused: boolean;
   readonly counters: Counters;
+  /** Requests that were not let in, and answers of the service that refused one. */
+  readonly refusals: number;
 }
 
 export interface FiguresDependencies {
@@ -56,14 +58,24 @@ export class Figures {
   readonly #figures = new Map<string, Figure>();
   readonly #deps: FiguresDependencies;
   readonly #startedMs: number;
+  /** Answers by the first digit of their status. */
+  readonly #answers = [0, 0, 0, 0, 0, 0];
+  #failures = 0;
 
   constructor(dependencies: FiguresDependencies) {
     this.#deps = dependencies;
     this.#startedMs = dependencies.timers.elapsedMs();
   }
 
+  /** Counts a request that got no answer of the service. */
+  fail(): void {
+    this.#failures += 1;
+  }
+
   /** Counts a request that was answered after `tookMs`. */
-  count(surface: Surface, verb: string, target: string, tookMs: number): void {
+  count(surface: Surface, verb: string, target: string, status: number, tookMs: number): void {
+    const hundred = Math.floor(status / 100);
+    this.#answers[hundred] = (this.#answers[hundred] ?? 0) + 1;
     const end = target.slice(1).search(/[/?]/);
     const segment = end < 0 ? target.slice(1) : target.slice(1, end + 1);
     const known = NAMES.has(segment) ? segment : 'other';
@@ -96,7 +108,10 @@ export class Figures {
   }
 
   #serviceLines(): readonly string[] {
-    const { nodesKnown, nodesHealthy, refused, counters } = this.#deps.service();
+    const { nodesKnown, nodesHealthy, refused, counters, refusals } = this.#deps.service();
+    const answers = this.#answers.flatMap((count, hundred) =>
+      hundred < 2 ? [] : [`concordat_connector_answers_total{status="${hundred}xx"} ${count}`],
+    );
     return [
       `concordat_connector_nodes ${nodesKnown}`,
       `concordat_connector_nodes_healthy ${nodesHealthy}`,
@@ -105,6 +120,9 @@ export class Figures {
       `concordat_connector_hedges_total ${counters.hedges}`,
       `concordat_connector_retries_under_id_total ${counters.retries}`,
       `concordat_connector_unknown_outcomes_total ${counters.unknownOutcomes}`,
+      `concordat_connector_failures_total ${this.#failures}`,
+      `concordat_connector_refusals_total ${refusals}`,
+      ...answers,
     ];
   }
 }

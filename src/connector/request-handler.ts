@@ -6,17 +6,22 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Timers } from '../base/environment.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { PAYLOAD_BODY_BYTES_MAX, SESSION_LINGER_MS_MAX } from '../base/limits.ts';
+import { ERROR_CODE_HEADER } from '../base/own-headers.ts';
 import type { Answer } from '../client/answer-reader.ts';
 import { absoluteLocation, type Surface, serviceTarget } from './addresses.ts';
 import { type AdmissionRules, crossOriginHeaders, refusalOf } from './admission.ts';
 import type { BodyRoom } from './body-room.ts';
 import type { Figures } from './figures.ts';
 import { firstHeader, relayedAnswerHeaders, relayedRequestHeaders } from './headers.ts';
+import { askedFor, type RefusalLog } from './refusal-log.ts';
 import type { Relay } from './relay.ts';
 
 export interface HandlerOptions {
   readonly surface: Surface;
   readonly overSocket: boolean;
+  /** How clients come here: what an answer's `Location` begins with. */
+  readonly scheme: 'http' | 'https';
+  readonly refusals: RefusalLog;
   readonly rules: AdmissionRules;
   readonly relay: Relay;
   readonly room: BodyRoom;
@@ -28,6 +33,7 @@ export interface HandlerOptions {
 const NO_BODY = Buffer.alloc(0);
 /** Up to here an answer goes out in one write. */
 const ONE_WRITE_BYTES_MAX = 16 * 1024;
+const TOO_LARGE = `the body has more than ${PAYLOAD_BODY_BYTES_MAX} bytes`;
 
 export class RequestHandler {
   readonly #options: HandlerOptions;
@@ -41,6 +47,7 @@ export class RequestHandler {
     const { method = '', url = '', rawHeaders } = request;
     const own = this.#ownAnswer(method, url, rawHeaders);
     if (own !== undefined) {
+      if (own.status !== 200) this.#noteRefusal(request, own.sentence);
       say(response, own.status, own.sentence);
       return;
     }
@@ -80,6 +87,7 @@ export class RequestHandler {
     const { method = '', url = '', rawHeaders } = request;
     const reserved = bodyBytesOf(request);
     if (reserved > PAYLOAD_BODY_BYTES_MAX) {
+      this.#noteRefusal(request, TOO_LARGE);
       refuseBody(request, response);
       return;
     }
@@ -87,6 +95,7 @@ export class RequestHandler {
       if (reserved > 0) await room.take(reserved);
       const body = reserved === 0 ? NO_BODY : await bodyOf(request);
       if (body === undefined) {
+        this.#noteRefusal(request, TOO_LARGE);
         refuseBody(request, response);
         return;
       }
@@ -97,11 +106,14 @@ export class RequestHandler {
         () => !response.destroyed,
       );
       this.#write(response, rawHeaders, answer, method, crossOrigin);
-      figures.count(surface, method, url, timers.elapsedMs() - arrivedMs);
+      const why = refusalIn(answer);
+      if (why !== undefined) this.#noteRefusal(request, why);
+      figures.count(surface, method, url, answer.status, timers.elapsedMs() - arrivedMs);
     } catch (thrown) {
       if (response.destroyed) return;
+      figures.fail();
       const reason = reasonOf(thrown);
-      if (reason !== undefined) log(`${method} ${surface} failed: ${reason}`);
+      if (reason !== undefined) log(`${askedFor(method, url)} (${surface}) failed: ${reason}`);
       if (!isCoded(thrown)) {
         say(response, 500, 'the connector failed: see its log');
         return;
@@ -117,6 +129,14 @@ export class RequestHandler {
     }
   }
 
+  #noteRefusal(request: IncomingMessage, why: string): void {
+    const { overSocket, surface, refusals } = this.#options;
+    const { method = '', url = '' } = request;
+    // A request that was cut off has no socket any more.
+    const from = overSocket ? 'the socket' : (request.socket?.remoteAddress ?? 'somebody');
+    refusals.note(`${from} (${surface})`, askedFor(method, url), why);
+  }
+
   #write(
     response: ServerResponse,
     rawHeaders: readonly string[],
@@ -130,7 +150,7 @@ export class RequestHandler {
       method === 'HEAD' ? statedLength(headers) : bodiless ? undefined : body.length;
     const host = firstHeader(rawHeaders, 'host');
     const relayed = relayedAnswerHeaders(headers, stated, (location) =>
-      absoluteLocation(host, location),
+      absoluteLocation(host, location, this.#options.scheme),
     );
     keepSilently(response);
     response.writeHead(status, [...relayed, ...crossOrigin]);
@@ -138,6 +158,22 @@ export class RequestHandler {
     if (body.length > ONE_WRITE_BYTES_MAX) response.end(body);
     else response.end(body.toString('latin1'), 'latin1');
   }
+}
+
+/** With these the service refuses; 404 is its word for "you are no party", and says nothing ill. */
+const REFUSING: ReadonlySet<number> = new Set([400, 401, 403, 409, 410, 413, 415, 422]);
+/** These are about who asks and for whom; others may repeat what was sent, a payload. */
+const SAFE_TO_REPEAT: ReadonlySet<number> = new Set([401, 403, 409, 410]);
+/** The sentence of a refusal is short; what is longer is none. */
+const SENTENCE_BYTES_MAX = 1024;
+
+/** Why the service refused, in its words; undefined if it did not. */
+function refusalIn({ status, headers, body }: Answer): string | undefined {
+  if (!REFUSING.has(status)) return undefined;
+  const isSafe = SAFE_TO_REPEAT.has(status) && body.length <= SENTENCE_BYTES_MAX;
+  const said = isSafe ? body.toString('utf8') : '';
+  const code = firstHeader(headers, ERROR_CODE_HEADER);
+  return `the service says ${status}${code === undefined ? '' : ` ${code}`} ${said}`;
 }
 
 /** What the log is told of a failure; nothing of a loss, which was said once and for all. */
@@ -209,7 +245,7 @@ function refuseBody(request: IncomingMessage, response: ServerResponse): void {
     clearTimeout(timer);
     if (response.writableEnded) return;
     response.writeHead(413, { 'Content-Type': 'text/plain', Connection: 'close' });
-    response.end(`the body has more than ${PAYLOAD_BODY_BYTES_MAX} bytes`);
+    response.end(TOO_LARGE);
   };
   const timer = setTimeout(refuse, SESSION_LINGER_MS_MAX);
   request.once('end', refuse).once('error', refuse).resume();

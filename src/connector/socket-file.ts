@@ -19,7 +19,7 @@ export interface SocketOptions {
   readonly group?: string;
 }
 
-const MODE_DEFAULT = 0o600;
+export const SOCKET_MODE_DEFAULT = 0o600;
 
 /** Makes the server listen on a Unix socket; gives back its absolute path. */
 export async function listenOnSocket(server: Server, options: SocketOptions): Promise<string> {
@@ -38,7 +38,7 @@ export async function listenOnSocket(server: Server, options: SocketOptions): Pr
   await removeStale(path);
   await listenPrivately(server, path);
   if (group !== undefined) chownSync(path, -1, group);
-  chmodSync(path, options.mode ?? MODE_DEFAULT);
+  chmodSync(path, options.mode ?? SOCKET_MODE_DEFAULT);
   return path;
 }
 
@@ -61,30 +61,39 @@ function listenPrivately(server: Server, path: string): Promise<void> {
 async function makeFolder(folder: string, group: number | undefined): Promise<void> {
   const made = await mkdir(folder, { recursive: true, mode: 0o700 });
   if (made === undefined) {
-    const { mode, uid } = await stat(folder);
-    const self = process.getuid?.();
-    if (self !== undefined && self !== 0 && uid !== self && uid !== 0) {
-      throw new CodedError(
-        'SocketFolderForeign',
-        `${folder} belongs to user ${uid}, who could put another socket in place of ours: ` +
-          'choose another folder',
-        { folder, uid },
-      );
-    }
-    const openToAll = (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
-    if (!openToAll) return;
-    throw new CodedError(
-      'SocketFolderOpen',
-      `anybody may write into ${folder}, and so put another socket in place of ours: ` +
-        'take that right away (chmod o-w) or choose another folder',
-      { folder },
-    );
+    const fault = folderFault(folder, await stat(folder));
+    if (fault !== undefined) throw fault;
+    return;
   }
   // The group must get through the folder to reach the socket, but needs not list it.
   if (group !== undefined) {
     chownSync(folder, -1, group);
     chmodSync(folder, 0o710);
   }
+}
+
+/** Why a folder is none for a socket: somebody else could put another one in its place. */
+export function folderFault(
+  folder: string,
+  { mode, uid }: { readonly mode: number; readonly uid: number },
+): CodedError | undefined {
+  const self = process.getuid?.();
+  if (self !== undefined && self !== 0 && uid !== self && uid !== 0) {
+    return new CodedError(
+      'SocketFolderForeign',
+      `${folder} belongs to user ${uid}, who could put another socket in place of ours: ` +
+        'choose another folder',
+      { folder, uid },
+    );
+  }
+  const openToAll = (mode & 0o002) !== 0 && (mode & 0o1000) === 0;
+  if (!openToAll) return undefined;
+  return new CodedError(
+    'SocketFolderOpen',
+    `anybody may write into ${folder}, and so put another socket in place of ours: ` +
+      'take that right away (chmod o-w) or choose another folder',
+    { folder },
+  );
 }
 
 async function removeStale(path: string): Promise<void> {
@@ -95,7 +104,7 @@ async function removeStale(path: string): Promise<void> {
       path,
     });
   }
-  const state = await stateOf(path);
+  const state = await socketStateOf(path);
   if (state === 'refused') return await unlink(path);
   throw new CodedError(
     'SocketInUse',
@@ -107,7 +116,7 @@ async function removeStale(path: string): Promise<void> {
 }
 
 /** What connecting to a socket says: somebody listens, it is refused, or another error's code. */
-function stateOf(path: string): Promise<string> {
+export function socketStateOf(path: string): Promise<string> {
   return new Promise((told) => {
     const probe = connect(path);
     probe.once('connect', () => {
@@ -121,7 +130,7 @@ function stateOf(path: string): Promise<string> {
 }
 
 /** The number of a group: group(5). */
-async function groupIdOf(group: string): Promise<number> {
+export async function groupIdOf(group: string): Promise<number> {
   if (/^\d+$/.test(group)) return Number(group);
   const groups = await readFile('/etc/group', 'utf8').catch(() => '');
   const line = groups.split('\n').find((one) => one.startsWith(`${group}:`));

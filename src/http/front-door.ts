@@ -149,6 +149,7 @@ class HttpsFrontDoor implements FrontDoor {
     for (const { frontend, application } of frontendApplications({
       backend,
       applications,
+      clock,
       stats,
       features: options.operatorFeatures ?? OPERATOR_FEATURES,
       join: dependencies.join,

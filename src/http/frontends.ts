@@ -3,6 +3,7 @@
  * endpoints under `/node`, and under all of them the common ones.
  */
 import type { Application, Endpoint } from '../apps/interface.ts';
+import type { Clock } from '../base/environment.ts';
 import type { Backend } from './backend.ts';
 import { commonEndpoints } from './common-endpoints.ts';
 import { fileEndpoints, type OperatorFeature } from './file-endpoints.ts';
@@ -27,6 +28,7 @@ import type { FrontDoorStats } from './stats.ts';
 export interface FrontendDependencies {
   readonly backend: Backend;
   readonly applications: readonly Application[];
+  readonly clock: Clock;
   readonly stats: () => FrontDoorStats;
   readonly features: readonly OperatorFeature[];
   /** Without it no node can join by way of this one. */
@@ -45,6 +47,7 @@ export interface FrontendDependencies {
 export function frontendApplications({
   backend,
   applications,
+  clock,
   stats,
   features,
   join,
@@ -63,7 +66,7 @@ export function frontendApplications({
     builtIn('app', common('app')),
     builtIn('node', [
       ...common('node'),
-      ...nodeEndpoints(backend, stats),
+      ...nodeEndpoints(backend, stats, clock),
       ...fileEndpoints(backend, features),
       ...(join === undefined ? [] : [joinEndpoint(backend, join)]),
       ...(actions === undefined ? [] : [operatorActionEndpoint(actions)]),

@@ -6,6 +6,7 @@
  * (node-to-node).
  */
 import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
+import type { Clock } from '../base/environment.ts';
 import type { ReadView } from '../kv/tables.ts';
 import { bareAnswer, errorAnswer, jsonAnswer } from './answers.ts';
 import type { Backend, Configuration, NodeFacts } from './backend.ts';
@@ -52,9 +53,10 @@ function plain(path: string, summary: string, handler: Handler): Endpoint {
 export function nodeEndpoints(
   backend: Backend,
   stats: () => FrontDoorStats,
+  clock: Clock,
 ): readonly Endpoint[] {
   return [
-    ...stateEndpoints(backend),
+    ...stateEndpoints(backend, clock),
     ...roleEndpoints(backend),
     ...readinessEndpoints(backend),
     ...nodeListEndpoints(backend),
@@ -65,20 +67,23 @@ export function nodeEndpoints(
   ];
 }
 
-function stateEndpoints(backend: Backend): readonly Endpoint[] {
+function stateEndpoints(backend: Backend, clock: Clock): readonly Endpoint[] {
   return [
     ofThisNode(
       fromTables('/state', 'State of this node', () => jsonAnswer(stateOf(backend.node()))),
     ),
     plain('/version', 'Version of this node', () => {
       const { version, platform } = backend.node();
-      return jsonAnswer({
+      const told = jsonAnswer({
         ccf_version: CCF_VERSION,
         quickjs_version: '',
         unsafe: false,
         concordat_version: version,
         concordat_platform: platform,
       });
+      // Certificates are judged by this node's clock: here a client can compare it with its own.
+      const date = new Date(clock.nowMs()).toUTCString();
+      return { ...told, headers: { ...told.headers, date } };
     }),
     plain('/self_signed_certificate', 'Self-signed certificate of this node', () =>
       jsonAnswer({ self_signed_certificate: backend.node().selfSignedCertificatePem }),

@@ -102,6 +102,9 @@ describe('concordat connector', () => {
     [['CONFIG', '--port', '0', '--host', '0.0.0.0'], 'no loopback address'],
     [['CONFIG', '--port', '0', '--service', 'http://x'], 'is no address of a node'],
     [['CONFIG', '--port', '0', '--key', '/nowhere/x.pem'], 'cannot be read'],
+    [['CONFIG', '--port', '0', '--tls-key', '/x'], '--tls-certificate is missing'],
+    [['CONFIG', '--port', '0', '--tls-client-ca', '/x'], 'needs --tls-certificate'],
+    [['CONFIG', '--port', '0', '--health-port', 'x'], '"x" is no port'],
     [['CONFIG', '--port', '0', '--certificate', 'CONFIG'], 'holds no PEM'],
     [['--config', '/nowhere/connector.json'], 'cannot be read'],
   ])('%j: %s', async (args, sentence) => {
@@ -111,6 +114,35 @@ describe('concordat connector', () => {
       return index === 0 ? ['--config', config] : [config];
     });
     await expect(command.run(given, listener().io)).rejects.toThrow(sentence);
+  });
+
+  test('--doctor says what it finds, and by its exit code how it stands', async () => {
+    const asked = async (more: object, ...flags: readonly string[]) => {
+      const spoken = listener();
+      const args = ['--config', settings({ socket: 's/tm.ipc', ...more }), '--doctor'];
+      return { code: await command.run([...args, ...flags], spoken.io), lines: spoken.lines };
+    };
+    // The stand-in answers nothing that is JSON, so of the service it is not known if it is open.
+    service.answerWith((_, reply) => reply.end('{"keys":[{"key":"k"}]}'));
+    const incomplete = await asked({}, '--json');
+    const { healthy, findings } = JSON.parse(incomplete.lines.join('')) as {
+      healthy: boolean;
+      findings: readonly { step: string; outcome: string }[];
+    };
+    expect([incomplete.code, healthy]).toEqual([3, false]);
+    expect(findings.filter(({ outcome }) => outcome === 'skipped')).toMatchObject([
+      { step: 'service' },
+    ]);
+    service.answerWith((_, reply) => reply.head(401).end('no'));
+    const wrong = await asked({});
+    expect(wrong.code).toBe(1);
+    const text = wrong.lines.join('\n');
+    expect(text).toContain(`\n${service.url}\n`);
+    expect(text).toMatch(
+      /BAD {3}organisation: the service does not accept .*\n {8}→ give cert/,
+    );
+    expect(text).toMatch(/\n1 wrong, 1 not looked at, \d to know of$/);
+    service.answerWith((_, reply) => reply.end("I'm up!"));
   });
 
   test('nodes that prove nothing are refused unless that is asked for in words', async () => {

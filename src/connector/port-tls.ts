@@ -1,0 +1,58 @@
+/**
+ * TLS on a connector's ports, as Tessera's `tls: STRICT` and GoQuorum's `--ptm.tls.*` have it: the
+ * connector shows a certificate, and with authorities for clients lets in only who shows one of
+ * theirs. Such a certificate is a credential like the socket, so only then a port may be open to
+ * other machines.
+ */
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import type { ServerOptions } from 'node:https';
+import { isIP } from 'node:net';
+import { createSecureContext } from 'node:tls';
+import { CodedError, messageOf } from '../base/errors.ts';
+
+export interface PortTls {
+  /** PEM; those between it and its authority may follow it. */
+  readonly certificate: string;
+  /** PEM. */
+  readonly key: string;
+  /** PEM of the authorities whose certificates let a client in; without them anybody may ask. */
+  readonly clientAuthorities?: string;
+}
+
+/** Options of an HTTPS server; throws `BadPortTls` for files that do not belong together. */
+export function serverTls(tls: PortTls): ServerOptions {
+  const { certificate, key, clientAuthorities } = tls;
+  const options: ServerOptions = {
+    cert: certificate,
+    key,
+    minVersion: 'TLSv1.2',
+    ...(clientAuthorities === undefined
+      ? {}
+      : { ca: clientAuthorities, requestCert: true, rejectUnauthorized: true }),
+  };
+  try {
+    // Node takes a key that is another certificate's, and fails at every handshake instead.
+    if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
+      throw new Error('the key is not that of the certificate');
+    }
+    createSecureContext(options);
+  } catch (thrown) {
+    throw new CodedError(
+      'BadPortTls',
+      `TLS cannot be served with these files: ${messageOf(thrown)}`,
+      {},
+      { cause: thrown },
+    );
+  }
+  return options;
+}
+
+/** Whether a certificate names a host or an address: then requests may be addressed to it. */
+export function namedBy(certificatePem: string): (name: string) => boolean {
+  const certificate = new X509Certificate(certificatePem);
+  return (name) => {
+    if (name === '') return false;
+    const found = isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name);
+    return found !== undefined;
+  };
+}
