@@ -20,7 +20,9 @@ let sandbox: RunningProgram | undefined;
 
 beforeAll(async () => {
   if (ccfPython() === undefined) return;
-  sandbox = await startSandboxProgram(['--data', data, '--organisations', '1']);
+  sandbox = await startSandboxProgram([
+    ...['--data', data, '--organisations', '1', '--members', '1'],
+  ]);
 });
 
 afterAll(async () => {

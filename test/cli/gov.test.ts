@@ -16,7 +16,9 @@ const data = join(folder, 'service');
 let sandbox: RunningProgram;
 
 beforeAll(async () => {
-  sandbox = await startSandboxProgram(['--data', data, '--organisations', '1', '--nodes', '3']);
+  sandbox = await startSandboxProgram([
+    ...['--data', data, '--organisations', '1', '--nodes', '3', '--members', '1'],
+  ]);
 });
 
 afterAll(async () => {

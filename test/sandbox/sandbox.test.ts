@@ -77,7 +77,10 @@ describe('a sandbox', () => {
       data,
       service: { url: expect.stringMatching(/^https:\/\/127\.0\.0\.1:\d+$/) },
       nodes: [{ ledger: join(data, 'node1', 'ledger') }],
-      members: [{ certificate: expect.any(String), encryptionKey: expect.any(String) }],
+      members: Array.from({ length: 3 }, () => ({
+        ...{ certificate: expect.any(String), key: expect.any(String) },
+        encryptionKey: expect.any(String),
+      })),
     });
     expect(ready.organisations).toHaveLength(2);
     for (const path of [

@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
 import { readResidents } from './residents.ts';
-import { NODES_DEFAULT, type SandboxOptions } from './sandbox.ts';
+import { MEMBERS_DEFAULT, NODES_DEFAULT, type SandboxOptions } from './sandbox.ts';
 
 /** Where a sandbox lies when nobody says. */
 export const DATA_DEFAULT = '.concordat';
@@ -15,6 +15,7 @@ export const SANDBOX_USAGE = `\
   --nodes N             as many nodes, each a process of its own (default: ${NODES_DEFAULT})
   --no-restart-nodes    let a node that ends stay away, instead of starting it again
   --organisations N     as many organisations, each with its transaction manager (default: 3)
+  --members N           as many members, each with a recovery share (default: ${MEMBERS_DEFAULT})
   --party-keys FILE     JSON list of {node, publicKey, privateKey}; node is the
                         organisation's number, its first key is its default, and
                         those of organisations beyond N are ignored
@@ -42,6 +43,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       nodes: { type: 'string' },
       'restart-nodes': { type: 'boolean', default: true },
       organisations: { type: 'string' },
+      members: { type: 'string' },
       'party-keys': { type: 'string' },
       residents: { type: 'string' },
       durability: { type: 'string' },
@@ -51,6 +53,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
   });
   const organisations = wholeNumber('--organisations', values.organisations);
   const nodes = wholeNumber('--nodes', values.nodes);
+  const members = wholeNumber('--members', values.members);
   const partyKeys = values['party-keys'];
   return {
     data: values.data,
@@ -61,6 +64,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       restartNodes: values['restart-nodes'],
       ...(nodes === undefined ? {} : { nodes }),
       ...(organisations === undefined ? {} : { organisations }),
+      ...(members === undefined ? {} : { members }),
       ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
     },

@@ -177,14 +177,18 @@ function makeFolder(path: string): void {
 }
 
 /** Refuses a sandbox whose key files are not all there, before anything is opened or written. */
-export function mustHaveKeys(folder: SandboxFolder, organisations: number): void {
+export function mustHaveKeys(
+  folder: SandboxFolder,
+  organisations: number,
+  members: number,
+): void {
   // Before the service is opened for the first time there need not be any.
   if (!existsSync(folder.serviceCertificate)) return;
-  const files = [
-    folder.member(1).certificate,
-    folder.member(1).key,
-    folder.member(1).encryptionKey,
-  ];
+  const files: string[] = [];
+  for (let number = 1; number <= members; number += 1) {
+    const { certificate, key, encryptionKey } = folder.member(number);
+    files.push(certificate, key, encryptionKey);
+  }
   for (let number = 1; number <= organisations; number += 1) {
     const { certificate, key } = folder.organisation(number);
     files.push(certificate, key);
@@ -255,8 +259,8 @@ function unusable(folder: SandboxFolder, why: string, cause: unknown): CodedErro
   return new CodedError(
     'NoSandbox',
     `${folder.settingsPath} is not the settings of a sandbox (${why}). If the rest of the ` +
-      'folder is whole, {"version":1,"organisations":N,"members":1,"nodes":M,"ports":{}} with ' +
-      'the right N and M restores it; or choose another --data folder',
+      'folder is whole, {"version":1,"organisations":N,"members":K,"nodes":M,"ports":{}} with ' +
+      'the right N, K and M restores it; or choose another --data folder',
     { path: folder.settingsPath },
     cause === undefined ? {} : { cause },
   );

@@ -36,7 +36,9 @@ export const ORGANISATIONS_DEFAULT = 3;
 const ORGANISATIONS_MAX = 64;
 export const NODES_DEFAULT = 3;
 const NODES_MAX = 7;
-const MEMBERS = 1;
+export const MEMBERS_DEFAULT = 3;
+/** Each holds a share of the ledger's secret. */
+const MEMBERS_MAX = 64;
 
 export interface SandboxOptions {
   readonly data: string;
@@ -46,6 +48,8 @@ export interface SandboxOptions {
   readonly restartNodes: boolean;
   /** As many as at the first start when absent. */
   readonly organisations?: number;
+  /** As many as at the first start when absent. */
+  readonly members?: number;
   /** A file of party keys; organisations it does not name get new ones. */
   readonly partyKeysFile?: string;
   /** Their presence turns multiple private states on. */
@@ -77,12 +81,12 @@ export async function startSandbox(
   const folder = sandboxFolder(resolve(options.data));
   const settings = readSettings(folder);
   const counts = countsOf(options, settings, folder);
-  const { nodes, organisations } = counts;
+  const { nodes, organisations, members } = counts;
   const partyKeysFile =
     options.partyKeysFile === undefined ? undefined : resolve(options.partyKeysFile);
   const partyKeys =
     partyKeysFile === undefined ? undefined : readPartyKeys(partyKeysFile, organisations);
-  if (settings !== undefined) mustHaveKeys(folder, organisations);
+  if (settings !== undefined) mustHaveKeys(folder, organisations, members);
   const left = settings?.left ?? [];
   const numbers = nodeNumbers({ nodes, left });
   await Promise.all(numbers.map((number) => mustBeFree(folder.node(number))));
@@ -92,13 +96,13 @@ export async function startSandbox(
     for (const each of started.splice(0).reverse()) await each.stop();
   };
   try {
-    const chosen = { ...counts, left, members: MEMBERS, ports: ports.all() };
+    const chosen = { ...counts, left, ports: ports.all() };
     // A known folder may be another process's: its settings change only once it is ours.
     if (settings === undefined) writeSettings(folder, chosen);
     log.info('making certificates');
-    await makeParticipants(folder, organisations);
+    await makeParticipants(folder, organisations, members);
     const plan: SandboxPlan = {
-      ...{ folder, durability: options.durability, organisations, members: MEMBERS },
+      ...{ folder, durability: options.durability, organisations, members },
       portOf: (name) => ports.of(name),
       ...(partyKeysFile === undefined ? {} : { partyKeysFile }),
       ...(options.residents === undefined ? {} : { residents: options.residents }),
@@ -128,7 +132,8 @@ export async function startSandbox(
       left: leftMeanwhile,
       nodeIds: Object.fromEntries(nodeIds),
     });
-    return { ready: readyLine(folder, lines, first.organisations, connectors), isNew, stop };
+    const ready = readyLine(folder, lines, first.organisations, connectors, members);
+    return { ready, isNew, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -147,9 +152,13 @@ async function rejectedWhen(signal: AbortSignal): Promise<never> {
   throw new CodedError('Stopped', 'stopped before it was ready');
 }
 
-async function makeParticipants(folder: SandboxFolder, organisations: number): Promise<void> {
+async function makeParticipants(
+  folder: SandboxFolder,
+  organisations: number,
+  members: number,
+): Promise<void> {
   const nowMs = realClock.nowMs();
-  for (let number = 1; number <= MEMBERS; number += 1) {
+  for (let number = 1; number <= members; number += 1) {
     await memberIdentity(folder, number, nowMs);
   }
   for (let number = 1; number <= organisations; number += 1) {
@@ -187,6 +196,7 @@ function mustBeTheSame(
 interface Counts {
   readonly nodes: number;
   readonly organisations: number;
+  readonly members: number;
 }
 
 function countsOf(
@@ -198,6 +208,8 @@ function countsOf(
   mustBeWithin('--organisations', organisations, ORGANISATIONS_MAX);
   const nodes = options.nodes ?? known?.nodes ?? NODES_DEFAULT;
   mustBeWithin('--nodes', nodes, NODES_MAX);
+  const members = options.members ?? known?.members ?? MEMBERS_DEFAULT;
+  mustBeWithin('--members', members, MEMBERS_MAX);
   const other = (what: string, option: string, has: number, wanted: number): CodedError =>
     new CodedError(
       'OtherSandbox',
@@ -211,7 +223,11 @@ function countsOf(
   if (known !== undefined && nodes !== known.nodes) {
     throw other('nodes', '--nodes', known.nodes, nodes);
   }
-  return { nodes, organisations };
+  // Later ones come and go by vote.
+  if (known !== undefined && members !== known.members) {
+    throw other('members', '--members', known.members, members);
+  }
+  return { nodes, organisations, members };
 }
 
 function mustBeWithin(option: string, wanted: number, most: number): void {
@@ -251,6 +267,7 @@ function readyLine(
   nodes: readonly NodeReadyLine[],
   organisations: readonly OrganisationLine[],
   connectors: readonly Connector[],
+  members: number,
 ): ReadyLine {
   return {
     ready: true,
@@ -270,6 +287,6 @@ function readyLine(
         key,
       };
     }),
-    members: Array.from({ length: MEMBERS }, (_, index) => folder.member(index + 1)),
+    members: Array.from({ length: members }, (_, index) => folder.member(index + 1)),
   };
 }
