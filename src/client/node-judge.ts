@@ -1,6 +1,6 @@
 /**
- * Judges a node by its evidence before anything is said to it: what it shows must be accepted by the
- * client's policy and be bound to the very key that holds the TLS session (attestation-snp.md §5).
+ * Judges a node by its evidence before anything is said to it: what it shows must be accepted by
+ * the client's policy and be bound to the key that holds the TLS session (attestation-snp.md §5).
  */
 import type { Evidence } from '../attestation/evidence.ts';
 import { judgeEvidence } from '../attestation/judge.ts';

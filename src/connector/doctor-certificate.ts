@@ -1,6 +1,6 @@
-/** What a doctor says of one certificate: whose it is, for which names, and from when until when. */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+/** What a doctor says of one certificate: whose it is, its names, from when until when. */
 import { messageOf } from '../base/errors.ts';
+import { isKeyOf, openCertificate, type X509Certificate } from '../crypto/shown-certificate.ts';
 import type { Finding } from './doctor-finding.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -12,7 +12,7 @@ type Said = Pick<Finding, 'outcome' | 'message' | 'fix'>;
 /** A certificate of a PEM text, or why it is none. */
 export function certificateIn(pem: string): X509Certificate | string {
   try {
-    return new X509Certificate(pem);
+    return openCertificate(pem);
   } catch (thrown) {
     return messageOf(thrown);
   }
@@ -44,7 +44,7 @@ export function validityOf(certificate: X509Certificate, nowMs: number, renewal:
 /** Whether a private key (PEM) is that of a certificate. */
 export function keyFitting(certificate: X509Certificate, keyPem: string): Said {
   try {
-    if (certificate.checkPrivateKey(createPrivateKey(keyPem))) {
+    if (isKeyOf(certificate, keyPem)) {
       return { outcome: 'good', message: 'the key is that of the certificate' };
     }
   } catch (thrown) {

@@ -3,7 +3,6 @@
  * certificate, the clocks, its evidence, and whether it knows the organisation. No request of the
  * organisation is made before the evidence is accepted.
  */
-import { createHash, X509Certificate } from 'node:crypto';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { connect, createSecureContext } from 'node:tls';
@@ -17,6 +16,12 @@ import { evidenceIn } from '../client/node-judge.ts';
 import { type Asking, getting, jsonOf } from '../client/node-probe.ts';
 import { Session } from '../client/session.ts';
 import type { PoolOptions } from '../client/session-pool.ts';
+import {
+  isFor,
+  isSignedBy,
+  openCertificate,
+  type X509Certificate,
+} from '../crypto/shown-certificate.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { serviceTarget } from './addresses.ts';
 import { namesIn, portraitOf, validityOf } from './doctor-certificate.ts';
@@ -152,8 +157,8 @@ function certificateFindings(
   { host, port }: NodeAddress,
   { service, clock }: NodeVisit,
 ): readonly Said[] {
-  const authority = new X509Certificate(service.serviceCertificate);
-  const isOfService = shown.checkIssued(authority) && shown.verify(authority.publicKey);
+  const authority = openCertificate(service.serviceCertificate);
+  const isOfService = isSignedBy(shown, authority);
   const chain: Said = isOfService
     ? {
         step: 'certificate chain',
@@ -172,8 +177,7 @@ function certificateFindings(
           'fingerprint, and name it in --service-certificate',
       };
   const names = namesIn(shown);
-  const isNamed =
-    (isIP(host) === 0 ? shown.checkHost(host) : shown.checkIP(host)) !== undefined;
+  const isNamed = isFor(shown, host);
   const naming: Said = isNamed
     ? { step: 'certificate names', outcome: 'good', message: `it names ${names.join(', ')}` }
     : {
@@ -259,7 +263,7 @@ async function evidenceFinding(
     const fix = 'see with GET /node/quotes/self what it is; is this a node of Concordat?';
     return { step, outcome: 'bad', message: 'the node shows no evidence', fix };
   }
-  const binding = createHash('sha256').update(publicKeyDer).digest();
+  const binding = await verifier.hash('SHA-256', publicKeyDer);
   const nowMs = clock.nowMs();
   const verdict = await judgeEvidence(shown, { ...policy, binding }, { verifier }, nowMs);
   return { step, ...summaryOf(verdict) };
@@ -321,7 +325,8 @@ async function organisationFinding(ask: Asking, { service }: NodeVisit): Promise
   const target = serviceTarget('third-party', '/keys') ?? '/';
   const { status, body } = await ask(getting(target, 'accept: application/json\r\n'));
   const said = body.toString('utf8').slice(0, 500);
-  const { fingerprint256 = '' } = certificateOf(service) ?? {};
+  const own = service.certificate;
+  const { fingerprint256 } = own === undefined ? { fingerprint256: '' } : openCertificate(own);
   const id = fingerprint256.replaceAll(':', '').toLowerCase();
   switch (status) {
     case 200: {
@@ -341,8 +346,8 @@ async function organisationFinding(ask: Asking, { service }: NodeVisit): Promise
         outcome: 'bad',
         message: `the service does not accept the certificate ${id}: ${said}`,
         fix:
-          'give certificate and id to the members: they propose add_organisation_certificate; if its ' +
-          'validity is the reason, compare the clocks above',
+          'give certificate and id to the members, who propose add_organisation_certificate; ' +
+          'if its validity is the reason, compare the clocks above',
       };
     case 403:
       return {
@@ -363,8 +368,4 @@ async function organisationFinding(ask: Asking, { service }: NodeVisit): Promise
       return { step, outcome: 'bad', message, fix: 'ask another node, or wait for a primary' };
     }
   }
-}
-
-function certificateOf({ certificate }: PoolOptions): X509Certificate | undefined {
-  return certificate === undefined ? undefined : new X509Certificate(certificate);
 }

@@ -4,11 +4,10 @@
  * theirs. Such a certificate is a credential like the socket, so only then a port may be open to
  * other machines.
  */
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { ServerOptions } from 'node:https';
-import { isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { CodedError, messageOf } from '../base/errors.ts';
+import { isFor, isKeyOf, openCertificate } from '../crypto/shown-certificate.ts';
 
 export interface PortTls {
   /** PEM; those between it and its authority may follow it. */
@@ -32,7 +31,7 @@ export function serverTls(tls: PortTls): ServerOptions {
   };
   try {
     // Node takes a key that is another certificate's, and fails at every handshake instead.
-    if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
+    if (!isKeyOf(openCertificate(certificate), key)) {
       throw new Error('the key is not that of the certificate');
     }
     createSecureContext(options);
@@ -49,10 +48,6 @@ export function serverTls(tls: PortTls): ServerOptions {
 
 /** Whether a certificate names a host or an address: then requests may be addressed to it. */
 export function namedBy(certificatePem: string): (name: string) => boolean {
-  const certificate = new X509Certificate(certificatePem);
-  return (name) => {
-    if (name === '') return false;
-    const found = isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name);
-    return found !== undefined;
-  };
+  const certificate = openCertificate(certificatePem);
+  return (name) => isFor(certificate, name);
 }

@@ -1,6 +1,6 @@
 /**
- * To show: a port that speaks TLS as GoQuorum's `--ptm.tls.mode strict` expects lets in who shows a
- * certificate of the named authorities and nobody else; and only such a port may leave this machine.
+ * To show: a port that speaks TLS as GoQuorum's `--ptm.tls.mode strict` expects lets in who shows
+ * a certificate of the named authorities and nobody else; only such a port may leave this machine.
  */
 import { createServer } from 'node:http';
 import { type RequestOptions, request } from 'node:https';

@@ -1,4 +1,4 @@
-/** `concordat connector --doctor`: prints what is found, and says by the exit code how it stands. */
+/** `concordat connector --doctor`: prints what is found; the exit code says how it stands. */
 import type { EvidencePolicy } from '../../attestation/policy.ts';
 import { systemTimers } from '../../client/system-timers.ts';
 import type { ConnectorOptions } from '../../connector/connector.ts';
