@@ -57,6 +57,11 @@ export function testWithCcfAndVectors(title: string, body: TestFunction): void {
   else testWithVectors(title, body);
 }
 
+/** The judge whose path stands in this variable; undefined if there is none. */
+export function judgePath(variable: string): string | undefined {
+  return existing(variable);
+}
+
 /** Runs a judge to its end. A death by signal is told as exit code -1. */
 export async function runJudge(
   command: string,
