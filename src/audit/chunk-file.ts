@@ -6,6 +6,7 @@ import { CodedError, isCoded, messageOf } from '../base/errors.ts';
 import {
   CHUNK_HEADER_BYTES,
   decodePositions,
+  encodePositions,
   scanEntries,
   tableOffset,
 } from '../ledger/chunk.ts';
@@ -35,6 +36,8 @@ export interface TornTail {
   readonly message: string;
 }
 
+const INTERRUPTED = 'the chunk was being closed';
+
 export class ChunkReader {
   readonly name: string;
   /** Bytes of the file. */
@@ -47,6 +50,9 @@ export class ChunkReader {
   private readonly file: FileHandle;
   private readonly tableAt: number;
   private readonly table: readonly number[];
+  private readonly afterCrash: boolean;
+  /** Where the entries of an open chunk begin. */
+  private readonly seen: number[] = [];
 
   private constructor(
     name: string,
@@ -54,6 +60,7 @@ export class ChunkReader {
     size: number,
     tableAt: number,
     table: number[],
+    afterCrash: boolean,
   ) {
     this.name = name;
     this.file = file;
@@ -61,10 +68,11 @@ export class ChunkReader {
     this.tableAt = tableAt;
     this.table = table;
     this.complete = tableAt > 0;
+    this.afterCrash = afterCrash;
   }
 
   /** Opens a chunk and checks its header word and table against its name. */
-  static async open(chunk: ChunkFile): Promise<ChunkReader> {
+  static async open(chunk: ChunkFile, afterCrash = false): Promise<ChunkReader> {
     const file = await unreadable(chunk.path, () => open(chunk.path, 'r'));
     try {
       const { size } = await file.stat();
@@ -78,7 +86,7 @@ export class ChunkReader {
       rule(end === undefined || table.length === end - start + 1, 'ChunkCount', () => {
         return `its table has ${table.length}`;
       });
-      return new ChunkReader(chunk.name, file, size, tableAt, table);
+      return new ChunkReader(chunk.name, file, size, tableAt, table, afterCrash);
     } catch (thrown) {
       await file.close();
       throw thrown;
@@ -96,10 +104,14 @@ export class ChunkReader {
       if (scan.stop !== undefined && (reachesEnd || scan.positions.length === 0)) {
         // A header that is none is judged when it is the next in turn, after what is before it.
         if (scan.stop.kind !== 'bad') this.stopped(at + scan.end, end, scan.stop.message);
-        else if (scan.positions.length === 0) inEntry(at, () => parseHeader(bytes, 0));
+        else if (scan.positions.length === 0) {
+          if (await this.isInterrupted(path, at, end)) this.stopped(at, end, INTERRUPTED);
+          else inEntry(at, () => parseHeader(bytes, 0));
+        }
       }
       if (scan.positions.length === 0) break;
       if (this.complete) this.compareWithTable(scan.positions, at, index);
+      else this.seen.push(...scan.positions.map((position) => at + position));
       index += scan.positions.length;
       yield { bytes, fileOffset: at, positions: scan.positions, end: scan.end };
       if (this.torn !== undefined) break;
@@ -108,6 +120,18 @@ export class ChunkReader {
     rule(!this.complete || index === this.table.length, 'ChunkTable', () => {
       return `it lists ${this.table.length}, and there are ${index}`;
     });
+  }
+
+  /**
+   * Whether what follows the entries is what an interrupted write leaves of a table: a beginning of
+   * it, or zeros where the file had grown before its contents came.
+   */
+  private async isInterrupted(path: string, at: number, end: number): Promise<boolean> {
+    if (!this.afterCrash || this.complete) return false;
+    const table = encodePositions(this.seen);
+    const left = await readAt(this.file, path, at, end - at);
+    const isTable = left.length <= table.length && table.subarray(0, left.length).equals(left);
+    return isTable || left.every((byte) => byte === 0);
   }
 
   async close(): Promise<void> {

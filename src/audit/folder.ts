@@ -1,9 +1,9 @@
 /**
  * A ledger folder: which chunk files there are, and in which order (ledger-format.md §1, §15.1).
  */
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { CodedError } from '../base/errors.ts';
-import { type ChunkName, parseChunkName } from '../ledger/chunk.ts';
+import { CHUNK_HEADER_BYTES, type ChunkName, parseChunkName } from '../ledger/chunk.ts';
 import { FaultError } from './fault.ts';
 
 export interface ChunkFile {
@@ -15,6 +15,11 @@ export interface ChunkFile {
 export interface FolderOptions {
   /** Read `.recovery` chunks too: those of a service that has not opened yet. */
   readonly recovery?: boolean;
+  /**
+   * Read a folder as a crash may have left it, and as a node would go on with it: complete chunks
+   * that did not get their final names, and ends of interrupted writes.
+   */
+  readonly afterCrash?: boolean;
   /** Read only committed chunks. */
   readonly committedOnly?: boolean;
 }
@@ -35,9 +40,25 @@ export async function chunkFiles(folder: string, options: FolderOptions): Promis
     files.push({ name, path: `${folder}/${name}`, parsed });
   }
   files.sort((left, right) => left.parsed.start - right.parsed.start);
+  if (options.afterCrash === true) return await afterCrash(folder, files);
   if (files.length === 0) throw new FaultError('FolderEmpty', `${folder} holds none`);
   for (const [i, file] of files.entries()) mustFollow(files[i - 1], file);
   return files;
+}
+
+/** The same with ends where names lack them; a file that was only just made is none yet. */
+async function afterCrash(folder: string, found: readonly ChunkFile[]): Promise<ChunkFile[]> {
+  const last = found.at(-1);
+  const isMade = last === undefined || (await stat(last.path)).size > CHUNK_HEADER_BYTES;
+  const files = isMade ? found : found.slice(0, -1);
+  if (files.length === 0) throw new FaultError('FolderEmpty', `${folder} holds none`);
+  const ended = files.map((file, i) => {
+    const next = files[i + 1];
+    if (file.parsed.end !== undefined || next === undefined) return file;
+    return { ...file, parsed: { ...file.parsed, end: next.parsed.start - 1 } };
+  });
+  for (const [i, file] of ended.entries()) mustFollow(ended[i - 1], file);
+  return ended;
 }
 
 async function namesIn(folder: string): Promise<string[]> {

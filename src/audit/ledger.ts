@@ -182,7 +182,7 @@ class LedgerAudit {
 
   private async chunk(file: ChunkFile): Promise<Fault | undefined> {
     this.place = { file: file.name, seqno: this.next };
-    const reader = await ChunkReader.open(file);
+    const reader = await ChunkReader.open(file, this.options.afterCrash === true);
     try {
       let isFirst = true;
       for await (const window of reader.windows(file.path)) {

@@ -1,6 +1,8 @@
 // Disasters at random moments of a loaded service of three nodes. From two of the ledgers that are
 // left, nothing acknowledged is missing; from one, what is said about completeness is true.
 
+import { readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { rekeyLedger } from '../../src/governance/recovery-shares.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
@@ -91,5 +93,68 @@ describe('all nodes die at a random moment', () => {
       expect(lost, `up to ${provenTo} nothing is missing`).toEqual([]);
     },
     60_000,
+  );
+});
+
+describe('what a crash leaves of a ledger is read as its node would read it', () => {
+  const cases: readonly {
+    readonly what: string;
+    readonly change: (bytes: Buffer, words: { readonly tableAt: number }) => Buffer;
+  }[] = [
+    { what: 'a closed chunk without its name', change: (bytes) => bytes },
+    {
+      what: 'a chunk with its table and no word',
+      change: (bytes) => Buffer.concat([Buffer.alloc(8), bytes.subarray(8)]),
+    },
+    {
+      what: 'a chunk with half of its table',
+      change: (bytes, { tableAt }) =>
+        Buffer.concat([Buffer.alloc(8), bytes.subarray(8, tableAt + 6)]),
+    },
+    {
+      what: 'a chunk that had grown',
+      change: (bytes, { tableAt }) =>
+        Buffer.concat([Buffer.alloc(8), bytes.subarray(8, tableAt), Buffer.alloc(100)]),
+    },
+    {
+      what: 'half of an entry',
+      change: (bytes, { tableAt }) =>
+        Buffer.concat([Buffer.alloc(8), bytes.subarray(8, tableAt), bytes.subarray(8, 8 + 40)]),
+    },
+  ];
+  test.each(cases)(
+    '$what',
+    async ({ what, change }) => {
+      const service = await Service.of(1);
+      await withMembers(service, members, 2);
+      await service.write(60);
+      const { node: before } = await service.primary();
+      const certificate = before.serviceCertificatePem;
+      const [only] = service.members;
+      if (only === undefined) throw new Error('there is one');
+      await service.end();
+      const left = await disaster.leftOf(only, 'left');
+      const start = (name: string): number => Number(/_(\d+)/.exec(name)?.[1]);
+      const names = (await readdir(left)).sort((one, other) => start(one) - start(other));
+      const closed = names.filter((name) => name.endsWith('.committed'));
+      const last = closed.at(-1) ?? '';
+      const isWhole = what.includes('closed');
+      if (!isWhole) for (const name of names.slice(closed.length)) await rm(join(left, name));
+      const bytes = await readFile(join(left, last));
+      const tableAt = Number(bytes.readBigUInt64LE(0));
+      await rm(join(left, last));
+      await writeFile(join(left, `ledger_${start(last)}`), change(bytes, { tableAt }));
+      // A file that was only just made counts for nothing.
+      if (!isWhole) await writeFile(join(left, 'ledger_9999'), '');
+      const request = { ledgers: [left], previousCertificatePem: certificate };
+      const { node } = await disaster.recover(request);
+      await brought(node, certificate);
+      const kept = [...service.acknowledged].filter(
+        ([, { seqno }]) => isWhole || seqno <= Number(/-(\d+)/.exec(last)?.[1]),
+      );
+      expect(kept.length).toBeGreaterThan(10);
+      expect(kept.filter(([number]) => !holdsRow(node, number))).toEqual([]);
+    },
+    30_000,
   );
 });

@@ -27,11 +27,12 @@ export async function copyLedger(
   onProgress: (bytes: number) => void,
 ): Promise<void> {
   let copied = 0;
-  for (const file of files) {
+  for (const [index, file] of files.entries()) {
     const parsed = parseChunkName(file);
+    const next = parseChunkName(files[index + 1] ?? '')?.start ?? 1;
     const bytes = await readFile(join(folder, file));
     const whole = file === endFile ? closedAt(bytes, endOffset) : bytes;
-    const last = file === endFile ? end.seqno : seqnoOf(parsed?.end ?? 0);
+    const last = file === endFile ? end.seqno : seqnoOf(parsed?.end ?? next - 1);
     if (parsed === undefined || last === 0) {
       throw new CodedError('LedgerRefused', `${given}: ${file} is unfinished amid others`);
     }

@@ -76,6 +76,7 @@ export async function judgeLedger(
   try {
     const verdict = await verifyLedger(folder, {
       level: 'full',
+      afterCrash: true,
       serviceCertificate: serviceCertificatePem,
       onEntry: (entry) => reader.take(entry),
       ...(onProgress === undefined ? {} : { onProgress: ({ bytes }) => onProgress(bytes) }),
