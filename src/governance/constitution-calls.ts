@@ -76,7 +76,7 @@ export class ConstitutionCalls {
 
   /**
    * Runs ballots, which share one budget of time: a vote each, or why there is none. Sorted by
-   * member.
+   * member. Each has its part of what is left, so that none uses up the time of those behind it.
    */
   async votes(
     ballots: Readonly<Record<string, string>>,
@@ -85,13 +85,10 @@ export class ConstitutionCalls {
   ): Promise<ReadonlyMap<string, boolean | Failure>> {
     const votes = new Map<string, boolean | Failure>();
     let left = BALLOTS_MS_MAX;
-    for (const member of Object.keys(ballots).sort()) {
-      const ms = Math.min(left, this.#limits.ms);
-      if (ms <= 0) {
-        const reason = `the ballots of this proposal used up ${BALLOTS_MS_MAX} ms`;
-        votes.set(member, { reason });
-        continue;
-      }
+    const members = Object.keys(ballots).sort();
+    for (const [index, member] of members.entries()) {
+      const part = Math.max(0, Math.floor(left / (members.length - index)));
+      const ms = Math.min(part, this.#limits.ms);
       const limits = { ...this.#limits, ms };
       const args = [proposal, proposerId];
       const source = ballots[member] ?? '';

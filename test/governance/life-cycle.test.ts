@@ -29,6 +29,7 @@ import { type Member, NOW_MS, newMember, SmallService } from './small-service.ts
 
 const YES = 'export function vote (proposal, proposer_id) { return true }';
 const INFOS = 'public:ccf.gov.proposals_info';
+const LATE: unknown = expect.stringMatching(/took longer than/);
 const HISTORY = 'public:ccf.gov.cose_history';
 const [alice, bob, carol, dave] = await Promise.all(
   Array.from({ length: 4 }, () => newMember()),
@@ -202,6 +203,26 @@ describe('acceptance', () => {
     }`;
     await vote(alice, id, careful);
     expect((await vote(bob, id, careful)).json).toMatchObject({ proposalState: 'Accepted' });
+  });
+});
+
+test('ballots without an end take no time from others', async () => {
+  const id = await open();
+  const endless = 'export function vote() { for (;;) {} }';
+  service.run((tx) => {
+    const row = { ...Object(info(id)), ballots: { [alice.id]: endless, [bob.id]: endless } };
+    tx.table(INFOS).put(utf8(id), jsonRow(row));
+  });
+  const began = performance.now();
+  // One yes of three is not enough: that it was counted shows in the constitution's own words.
+  constitute(`export function validate() { return { valid: true, description: "" } }
+    export function resolve(proposal, proposer, votes) { throw new Error(JSON.stringify(votes)) }
+    export function apply() {}`);
+  const { json } = await vote(carol, id);
+  expect(performance.now() - began).toBeLessThan(11_000);
+  expect(json).toMatchObject({
+    finalVotes: { [carol.id]: true },
+    voteFailures: { [alice.id]: { reason: LATE }, [bob.id]: { reason: LATE } },
   });
 });
 
