@@ -67,6 +67,11 @@ export class Disaster {
     return recovering;
   }
 
+  /** A node whose disk died hears nothing any more: nobody waits for it to stop. */
+  abandonAll(): void {
+    this.#running.length = 0;
+  }
+
   async end(): Promise<void> {
     for (const node of this.#running) await node.stop().catch(() => undefined);
     await rm(this.root, { recursive: true });
