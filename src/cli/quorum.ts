@@ -5,15 +5,17 @@
 import { CodedError } from '../base/errors.ts';
 import type { Command } from './command.ts';
 import type { QuorumAction } from './quorum/action.ts';
+import { IMPORT } from './quorum/import.ts';
 import { IMPORT_CONFIG } from './quorum/import-config.ts';
 import { KEYGEN } from './quorum/keygen.ts';
 
-const ACTIONS: readonly QuorumAction[] = [KEYGEN, IMPORT_CONFIG];
+const ACTIONS: readonly QuorumAction[] = [KEYGEN, IMPORT_CONFIG, IMPORT];
 
 const USAGE = `Usage: concordat quorum ACTION [OPTIONS]
 
   quorum keygen NAME…                 make party keys, in files that Tessera accepts too
   quorum import-config TESSERA.json   turn a Tessera configuration into ours
+  quorum import                       move everything that a Tessera node holds
 
 concordat quorum ACTION --help says what each takes. docs/from-tessera.md tells the whole way.`;
 

@@ -1,6 +1,7 @@
 /**
- * Payloads as a Tessera node makes and keeps them, made from the contract: a master key of their own,
- * a box of it for each recipient, the key SHA3-512 of the ciphertext (transaction-manager.md §B).
+ * Payloads as a Tessera node makes and keeps them, made from the contract: a master key of their
+ * own, a box of it for each recipient, the key SHA3-512 of the ciphertext
+ * (transaction-manager.md §B).
  */
 import { randomBytes } from 'node:crypto';
 import { sha3_512 } from '../../../src/crypto/hash.ts';
