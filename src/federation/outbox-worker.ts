@@ -8,9 +8,11 @@ import { base64Of, binaryTextOf } from '../base/bytes.ts';
 import type { Timers } from '../base/environment.ts';
 import { messageOf } from '../base/errors.ts';
 import { payloadKeyOf } from '../crypto/payload.ts';
-import { encodeFor, unsupported, VERSIONS_HEADER } from './api-versions.ts';
+import { encodeFor, OWN_VERSIONS, unsupported, VERSIONS_HEADER } from './api-versions.ts';
 import type { FederationCounters } from './counters.ts';
+import type { EncodedPayload } from './encoded-payload.ts';
 import type { PeerClient } from './peer-client.ts';
+import { encodePrivacyGroup, type PushedGroup } from './privacy-group.ts';
 import type { Delivery, DueDelivery, FederationService } from './service.ts';
 
 export interface OutboxTimes {
@@ -186,23 +188,23 @@ export class OutboxWorker {
   async #deliver(
     one: DueDelivery,
   ): Promise<'delivered' | 'nothing due' | 'refused' | 'failed'> {
-    const { due, recipient, payload: key } = one;
+    const { due, recipient, subject } = one;
     const { client, counters, log, onPeer } = this.#deps;
     if (due === undefined) {
-      log.info(
-        `nothing is left to deliver of payload ${base64Of(key)} to ${base64Of(recipient)}`,
-      );
+      const what = base64Of(subject);
+      log.info(`nothing is left to deliver of ${what} to ${base64Of(recipient)}`);
       return 'nothing due';
     }
     const { url, versions } = due.to;
-    const lack = unsupported(due.payload, versions);
-    if (lack !== undefined) return this.#refused(one, url, lack);
-    const { body, header } = encodeFor(due.payload, versions);
+    const parcel =
+      'group' in due ? groupParcel(due.group) : payloadParcel(due.payload, versions);
+    if ('lack' in parcel) return this.#refused(one, url, parcel.lack);
+    const { path, body, header, status, receipt } = parcel;
     try {
       const answer = await client.ask({
         method: 'POST',
         url,
-        path: 'push',
+        path,
         headers: { 'content-type': 'application/octet-stream', [VERSIONS_HEADER]: header },
         body,
         timeoutMs: this.#times.pushMs,
@@ -212,9 +214,8 @@ export class OutboxWorker {
       if (answer.status >= 400 && answer.status < 500) {
         return this.#refused(one, url, `status ${answer.status}: ${text}`);
       }
-      if (answer.status !== 201) throw new Error(`status ${answer.status}: ${text}`);
-      const receipt = payloadKeyOf(due.payload.cipherText).toString('base64');
-      if (text.trim() !== receipt) {
+      if (answer.status !== status) throw new Error(`status ${answer.status}: ${text}`);
+      if (receipt !== undefined && text.trim() !== receipt) {
         return this.#refused(one, url, `its receipt is for ${text}, not for ${receipt}`);
       }
       counters.delivered += 1;
@@ -229,12 +230,12 @@ export class OutboxWorker {
   }
 
   /** The peer does not want this payload: others go on, and this one is tried more seldom. */
-  #refused({ payload, recipient }: Delivery, url: string, why: string): 'refused' {
-    const row = rowOf({ payload, recipient });
+  #refused({ subject, recipient }: Delivery, url: string, why: string): 'refused' {
+    const row = rowOf({ subject, recipient });
     const pause = this.#paused(this.#refusals.get(row), why);
     this.#refusals.set(row, pause);
     this.#deps.counters.refusedByPeers += 1;
-    const what = `payload ${base64Of(payload)} for ${base64Of(recipient)}`;
+    const what = `payload ${base64Of(subject)} for ${base64Of(recipient)}`;
     this.#lastError = `${url} refuses ${what}: ${why}`;
     this.#deps.log.warn(`${this.#lastError}; it is tried again in ${pause.lengthMs} ms`);
     return 'refused';
@@ -266,6 +267,30 @@ function isPaused(pause: Pause | undefined, nowMs: number): boolean {
   return pause !== undefined && nowMs < pause.untilMs;
 }
 
-function rowOf({ payload, recipient }: Delivery): string {
-  return binaryTextOf(payload) + binaryTextOf(recipient);
+function rowOf({ subject, recipient }: Delivery): string {
+  return binaryTextOf(subject) + binaryTextOf(recipient);
+}
+
+/** What goes to a peer, and what it answers when it has taken it. */
+interface Parcel {
+  readonly path: string;
+  readonly body: Uint8Array;
+  readonly header: string;
+  readonly status: number;
+  readonly receipt?: string;
+}
+
+function payloadParcel(
+  payload: EncodedPayload,
+  versions: readonly string[],
+): Parcel | { readonly lack: string } {
+  const lack = unsupported(payload, versions);
+  if (lack !== undefined) return { lack };
+  const receipt = payloadKeyOf(payload.cipherText).toString('base64');
+  return { path: 'push', ...encodeFor(payload, versions), status: 201, receipt };
+}
+
+function groupParcel(group: PushedGroup): Parcel {
+  const body = encodePrivacyGroup(group);
+  return { path: 'pushPrivacyGroup', body, header: OWN_VERSIONS.join(','), status: 200 };
 }

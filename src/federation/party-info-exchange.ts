@@ -58,7 +58,13 @@ export class PartyInfoExchange {
   }
 
   start(): void {
-    this.#tellAll().catch(() => undefined);
+    this.#tellAll()
+      .catch((error: unknown) => this.#deps.log.warn(`party information: ${messageOf(error)}`))
+      .finally(() => {
+        if (this.#isStopped) return;
+        const { intervalMs } = this.#options;
+        this.#cancel = this.#deps.timers.after(intervalMs, () => this.start());
+      });
   }
 
   stop(): void {
@@ -148,16 +154,13 @@ export class PartyInfoExchange {
   }
 
   async #tellAll(): Promise<void> {
-    const { service, timers, peers } = this.#deps;
-    if (service.isPrimary()) {
-      for (const url of service.outsideKeys().map((one) => one.url)) peers.learn(url);
-      const url = peers.own;
-      const keys = service.insideKeys().map((key) => ({ key, url }));
-      const body = encodePartyInfo({ url, keys, peers: [url, ...peers.urls] });
-      await Promise.all(peers.urls.map((peer) => this.#tell(peer, body)));
-    }
-    if (this.#isStopped) return;
-    this.#cancel = timers.after(this.#options.intervalMs, () => this.start());
+    const { service, peers } = this.#deps;
+    if (!service.isPrimary()) return;
+    for (const url of service.outsideKeys().map((one) => one.url)) peers.learn(url);
+    const url = peers.own;
+    const keys = service.insideKeys().map((key) => ({ key, url }));
+    const body = encodePartyInfo({ url, keys, peers: [url, ...peers.urls] });
+    await Promise.all(peers.urls.map((peer) => this.#tell(peer, body)));
   }
 
   async #tell(url: string, body: Uint8Array): Promise<void> {

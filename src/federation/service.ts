@@ -4,6 +4,7 @@
  */
 import type { AppResponse } from '../apps/interface.ts';
 import type { EncodedPayload } from './encoded-payload.ts';
+import type { PushedGroup } from './privacy-group.ts';
 
 /** A party outside: its key, and where its node is. */
 export interface OutsidePeerKey {
@@ -12,9 +13,10 @@ export interface OutsidePeerKey {
   readonly versions: readonly string[];
 }
 
-/** A payload that is to be delivered to one recipient outside. */
+/** A payload, or news of a privacy group, that is to be delivered to one recipient outside. */
 export interface Delivery {
-  readonly payload: Uint8Array;
+  /** The payload's key, or what names the news; opaque here. */
+  readonly subject: Uint8Array;
   readonly recipient: Uint8Array;
 }
 
@@ -22,8 +24,7 @@ export interface Delivery {
 export interface DueDelivery extends Delivery {
   readonly due?: {
     readonly to: { readonly url: string; readonly versions: readonly string[] };
-    readonly payload: EncodedPayload;
-  };
+  } & ({ readonly payload: EncodedPayload } | { readonly group: PushedGroup });
 }
 
 export interface PeerClaim {
@@ -54,6 +55,7 @@ export interface FederationService {
   due(deliveries: readonly Delivery[]): Promise<readonly DueDelivery[]>;
   delivered(deliveries: readonly Delivery[]): Promise<void>;
   accept(payload: EncodedPayload): Promise<AppResponse>;
+  acceptGroup(group: PushedGroup): Promise<AppResponse>;
   openChallenge(challenge: EncodedPayload): Promise<Uint8Array>;
   registerPeer(claim: PeerClaim): Promise<AppResponse>;
   resend(key: Uint8Array, party: Uint8Array): Promise<EncodedPayload>;

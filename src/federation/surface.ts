@@ -13,6 +13,7 @@ import type { EncodedPayload } from './encoded-payload.ts';
 import { nameIn } from './key-challenge.ts';
 import { decodeLegacy, encodeLegacy } from './legacy-codec.ts';
 import type { PartyInfoExchange } from './party-info-exchange.ts';
+import { decodePrivacyGroup } from './privacy-group.ts';
 import { readPushBatch, readResend, readResendBatch } from './resend-requests.ts';
 import type { Resender } from './resender.ts';
 import type { FederationService } from './service.ts';
@@ -71,6 +72,7 @@ export class PeerSurface {
       ['/partyinfo#POST', { ...octets, answer: (request) => this.#partyInfo(request) }],
       ['/partyinfo/validate', { ...octets, answer: (request) => this.#validate(request) }],
       ['/push', { ...octets, answer: (request) => this.#push(request) }],
+      ['/pushPrivacyGroup', { ...octets, answer: (request) => this.#pushGroup(request) }],
       ['/pushBatch', { ...json, answer: (request) => this.#pushBatch(request) }],
       ['/resend', { ...json, answer: (request) => this.#resend(request) }],
       [
@@ -136,6 +138,12 @@ export class PeerSurface {
     const accept = request.header('accept') ?? TEXT;
     const headers = { 'content-type': accept.startsWith('text/html') ? 'text/html' : TEXT };
     return { ...answer, headers };
+  }
+
+  async #pushGroup(request: PeerRequest): Promise<PeerResponse> {
+    const response = await this.#deps.service.acceptGroup(decodePrivacyGroup(request.body));
+    const answer = said(response.status, textIn(response));
+    return answer.status === 200 ? answer : this.#refused(request, answer);
   }
 
   async #pushBatch(request: PeerRequest): Promise<PeerResponse> {

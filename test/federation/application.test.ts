@@ -64,6 +64,12 @@ function push(runtime: MemoryRuntime, payload: EncodedPayload) {
   return runtime.run(pushEndpoint(random, payload));
 }
 
+/** The payload that is due first. */
+function duePayload(runtime: MemoryRuntime): TravellingPayload | undefined {
+  const first = due(runtime)[0]?.due;
+  return first !== undefined && 'payload' in first ? first.payload : undefined;
+}
+
 /** What is due of the outbox, as its worker would send it. */
 function due(runtime: MemoryRuntime): readonly DueDelivery[] {
   let found: readonly DueDelivery[] = [];
@@ -261,8 +267,8 @@ describe('a payload for outside', () => {
     const to = [two, ann, bob].map(({ publicKey }) => base64(publicKey));
     const key = first.send({ to });
     expect(runtime.store.newest).toBe(before + 1);
-    const rows = outboxOf(runtime.store.committedView).map(({ payload, recipient }) => [
-      base64(payload),
+    const rows = outboxOf(runtime.store.committedView).map(({ subject, recipient }) => [
+      base64(subject),
       base64(recipient),
     ]);
     expect(rows.sort()).toEqual([ann, bob].map((one) => [key, base64(one.publicKey)]).sort());
@@ -277,7 +283,7 @@ describe('a payload for outside', () => {
     };
     const key = first.send({ to, privacyFlag, ...extra });
     const [delivery] = due(runtime);
-    const payload = delivery?.due?.payload;
+    const payload = duePayload(runtime);
     if (payload === undefined) throw new Error('nothing is due');
     expect(opened(payload, ann)?.text).toBe('a payload');
     expect(opened(payload, one)?.text).toBe('a payload');
@@ -288,7 +294,7 @@ describe('a payload for outside', () => {
     expect(payload.mandatory.map(base64)).toEqual(privacyFlag === 2 ? to : []);
     expect([payload.privacyFlag, key]).toEqual([
       privacyFlag,
-      base64(delivery?.payload ?? one.publicKey),
+      base64(delivery?.subject ?? one.publicKey),
     ]);
   });
 
@@ -301,7 +307,7 @@ describe('a payload for outside', () => {
       privacyFlag: 1,
       affectedContractTransactions: [base.key],
     });
-    const payload = due(runtime)[0]?.due?.payload;
+    const payload = duePayload(runtime);
     const again = madePayload(ann, [one.publicKey], { affected: [base] });
     expect(payload?.affected).toHaveLength(1);
     expect(base64(payload?.affected[0]?.hash ?? ann.publicKey)).toBe(
@@ -342,7 +348,7 @@ describe('a payload for outside', () => {
     const hash = first.storeRaw();
     expect(outboxOf(runtime.store.committedView)).toEqual([]);
     first.post('/sendsignedtx', { hash, to: [base64(ann.publicKey)] });
-    const payload = due(runtime)[0]?.due?.payload;
+    const payload = duePayload(runtime);
     expect(payload === undefined ? '' : opened(payload, ann)?.text).toBe('a raw payload');
   });
 });

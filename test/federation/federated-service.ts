@@ -127,6 +127,13 @@ export class FederatedService {
     return await this.#ask(node, 'POST', path, organisation, headers, {}, JSON.stringify(body));
   }
 
+  /** The same for what is plain JSON alone. */
+  async postJson(path: string, body: Sent, organisation = 1): Promise<AppResponse> {
+    const { node } = await primaryOf(this.members);
+    const headers = { 'content-type': 'application/json', accept: 'application/json' };
+    return await this.#ask(node, 'POST', path, organisation, headers, {}, JSON.stringify(body));
+  }
+
   /** Sends a payload from inside; gives its key. */
   async send(body: Sent, organisation = 1): Promise<string> {
     const payload = Buffer.from('a payload from inside').toString('base64');

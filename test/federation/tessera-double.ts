@@ -20,6 +20,7 @@ import {
   encodePartyInfo,
   type PartyInfo,
 } from '../../src/federation/party-info.ts';
+import { decodePrivacyGroup, type PushedGroup } from '../../src/federation/privacy-group.ts';
 import { readPushBatch, readResend } from '../../src/federation/resend-requests.ts';
 import {
   type KeyPair,
@@ -58,6 +59,8 @@ export class TesseraDouble {
   readonly #sent = new Map<string, MadePayload>();
   /** How often each payload was pushed to it. */
   readonly pushes: string[] = [];
+  /** Privacy groups that it was told of. */
+  readonly groups: PushedGroup[] = [];
   /** Set to answer pushes with this instead. */
   refusesWith: number | undefined;
   /** Set to take pushes and never answer. */
@@ -191,6 +194,9 @@ export class TesseraDouble {
         if (this.refusesWith !== undefined)
           return text(this.refusesWith, 'it does not want it');
         return this.#store(this.#decoded(body, versions));
+      case 'POST /pushPrivacyGroup':
+        this.groups.push(decodePrivacyGroup(body));
+        return text(200, '');
       case 'POST /pushBatch':
         if (!this.recovers) return text(404, 'HTTP 404 Not Found');
         for (const payload of readPushBatch(body)) this.#store(payload);

@@ -2,7 +2,14 @@
  * Privacy groups: named sets of parties, seen by the organisations that have a member in them, and
  * the residents of multiple private states, which governance sets (transaction-manager.md §E).
  */
-import { compareBytes, equalBytes, NO_BYTES, textOf, utf8 } from '../../base/bytes.ts';
+import {
+  base64Of,
+  compareBytes,
+  equalBytes,
+  NO_BYTES,
+  textOf,
+  utf8,
+} from '../../base/bytes.ts';
 import { PAGE_ROWS_MAX } from '../../base/limits.ts';
 import { sha256Of } from '../../crypto/hash.ts';
 import type { ReadView, Transaction } from '../../kv/tables.ts';
@@ -18,14 +25,18 @@ export interface PrivacyGroup {
   readonly description: string;
   readonly type: GroupType;
   readonly members: readonly Buffer[];
+  /** What its id was made with; absent where nobody told. */
+  readonly seed?: Uint8Array;
 }
 
 /** As a group lies in its table. */
-interface PrivacyGroupRow {
+export interface PrivacyGroupRow {
   readonly name: string;
   readonly description: string;
   readonly members: readonly string[];
   readonly state: 'ACTIVE' | 'DELETED';
+  /** Base64. */
+  readonly seed?: string;
 }
 
 export function groupNotFound(id: Uint8Array): Refusal {
@@ -94,13 +105,6 @@ export function groupsOfType(
   return [...byId.values()];
 }
 
-/** The id of a new group: it follows from its members and its seed, as with Tessera. */
-export function groupIdOf(members: readonly Buffer[], seed: Uint8Array): Buffer {
-  return sha256Of(GROUP, membersDigest(members), seed);
-}
-
-const GROUP = utf8('concordat.privacy_group.v1');
-
 /** Stores a group; one with the same members and seed is left as it is. */
 export function storeGroup(tx: Transaction, group: PrivacyGroup): void {
   if (activeGroup(tx, group.id) !== undefined) return;
@@ -131,17 +135,24 @@ export function deleteGroup(tx: Transaction, group: PrivacyGroup): void {
 function putRow(tx: Transaction, group: PrivacyGroup, state: PrivacyGroupRow['state']): void {
   const { name, description } = group;
   const members = group.members.map((key) => key.toString('base64'));
-  const row: PrivacyGroupRow = { name, description, members, state };
+  const seed = group.seed === undefined ? {} : { seed: base64Of(group.seed) };
+  const row: PrivacyGroupRow = { name, description, members, state, ...seed };
   tx.table(PRIVACY_GROUPS).put(group.id, utf8(JSON.stringify(row)));
 }
 
 function activeGroup(view: ReadView, id: Buffer): PrivacyGroup | undefined {
-  const bytes = view.table(PRIVACY_GROUPS).get(id);
-  if (bytes === undefined) return undefined;
-  const { name, description, members, state } = JSON.parse(textOf(bytes)) as PrivacyGroupRow;
-  if (state !== 'ACTIVE') return undefined;
+  const row = groupRow(view, id);
+  if (row?.state !== 'ACTIVE') return undefined;
+  const { name, description, members, seed } = row;
+  const seeded = seed === undefined ? {} : { seed: Buffer.from(seed, 'base64') };
   const keys = members.map((key) => Buffer.from(key, 'base64'));
-  return { id, name, description, type: 'PANTHEON', members: keys };
+  return { id, name, description, type: 'PANTHEON', members: keys, ...seeded };
+}
+
+/** A group's row, whether or not the group was deleted. */
+export function groupRow(view: ReadView, id: Buffer): PrivacyGroupRow | undefined {
+  const bytes = view.table(PRIVACY_GROUPS).get(id);
+  return bytes === undefined ? undefined : (JSON.parse(textOf(bytes)) as PrivacyGroupRow);
 }
 
 /** The active groups whose ids stand behind `prefix` in an index. */

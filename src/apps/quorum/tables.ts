@@ -19,7 +19,10 @@ export const GROUPS_BY_MEMBERS = 'concordat.quorum.privacy_groups_by_members';
 export const GROUPS_BY_MEMBER = 'concordat.quorum.privacy_groups_by_member';
 /** Party key of an outside party (32 bytes) → JSON `OutsideParty`: where its node is. */
 export const OUTSIDE_PARTIES = 'concordat.quorum.outside_parties';
-/** Payload key (64 bytes) ‖ outside recipient (32 bytes) → empty: not delivered yet. */
+/**
+ * Payload key (64 bytes), or group id ‖ state (33 bytes) ‖ outside recipient (32 bytes) → empty:
+ * not delivered yet.
+ */
 export const OUTBOX = 'concordat.quorum.outbox';
 /** Outside party (32 bytes) ‖ payload key (64 bytes) → empty: what it may ask for again. */
 export const OUTSIDE_PAYLOADS = 'concordat.quorum.outside_payloads';

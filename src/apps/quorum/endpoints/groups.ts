@@ -3,10 +3,10 @@ import { base64Of } from '../../../base/bytes.ts';
 import type { Random } from '../../../base/environment.ts';
 import { PAYLOAD_PARTIES_MAX } from '../../../base/limits.ts';
 import { answer } from '../../interface.ts';
+import { groupIdOf } from '../group-id.ts';
 import {
   deleteGroup,
   type GroupType,
-  groupIdOf,
   groupNotFound,
   groupOf,
   groupsOfMembers,
@@ -22,6 +22,7 @@ import {
   refuseForeignKey,
   requireKnown,
 } from '../organisation.ts';
+import { queueGroup } from '../outside/groups.ts';
 import { distinct, includes } from '../rules.ts';
 import type { Route } from '../surface.ts';
 import { percentDecoded } from '../wire/address.ts';
@@ -60,11 +61,13 @@ export function groupRoutes(random: Random): readonly Route[] {
           description: body.text('description') ?? '',
           type: 'PANTHEON',
           members,
+          seed,
         };
         return {
           kind: 'write',
           apply: (tx) => {
             storeGroup(tx, group);
+            queueGroup(tx, group, true);
             return json(200, JSON_TYPE, groupJson(group));
           },
         };
@@ -114,6 +117,7 @@ export function groupRoutes(random: Random): readonly Route[] {
             const group = groupOf(tx, caller, id);
             if (group.type !== 'PANTHEON') throw groupNotFound(id);
             deleteGroup(tx, group);
+            queueGroup(tx, group, false);
             return json(200, JSON_TYPE, base64Of(id));
           },
         };

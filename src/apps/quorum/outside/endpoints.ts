@@ -16,6 +16,12 @@ import { guarded } from '../surface.ts';
 import { OUTBOX, OUTSIDE_PARTIES, OUTSIDE_PAYLOADS, PAYLOADS } from '../tables.ts';
 import { type Refusal, refuseAbsent, refuseWith } from '../wire/answers.ts';
 import { acceptPush } from './accepting.ts';
+import {
+  acceptGroup,
+  GROUP_SUBJECT_BYTES,
+  type TravellingGroup,
+  travellingGroup,
+} from './groups.ts';
 import { openChallenge, returning, type TravellingPayload, travelling } from './opening.ts';
 import {
   type Delivery,
@@ -32,6 +38,11 @@ const DONE: AppResponse = { status: 200 };
 /** Stores a payload that a peer pushed: 201 with its key. */
 export function pushEndpoint(random: Random, pushed: TravellingPayload): Endpoint {
   return endpoint('write', (view) => acceptPush(random, view, pushed));
+}
+
+/** Takes in what a peer tells of a privacy group. */
+export function groupEndpoint(pushed: TravellingGroup): Endpoint {
+  return endpoint('write', (view) => acceptGroup(view, pushed));
 }
 
 /** Opens what a peer sealed for one of the keys inside. */
@@ -85,7 +96,10 @@ export function peerEndpoint(claim: PeerClaim): Endpoint {
 
 /** A delivery with what is to be delivered; without it, there is nothing left to deliver. */
 export interface DueDelivery extends Delivery {
-  readonly due?: { readonly to: OutsideParty; readonly payload: TravellingPayload };
+  readonly due?: { readonly to: OutsideParty } & (
+    | { readonly payload: TravellingPayload }
+    | { readonly group: TravellingGroup }
+  );
 }
 
 /** Readies deliveries; nothing is due of what was deleted, or whose recipient came inside. */
@@ -96,7 +110,7 @@ export function deliveriesEndpoint(
   return endpoint('read', (view) =>
     withRecords(
       view,
-      deliveries.map(({ payload }) => payload),
+      deliveries.map(({ subject }) => subject),
       (records) => {
         give(deliveries.map((one, index) => dueOf(view, one, records[index])));
         return answer(DONE);
@@ -111,10 +125,14 @@ function dueOf(
   found: FoundRecord | undefined,
 ): DueDelivery {
   const to = outsideParty(view, delivery.recipient);
+  if (to !== undefined && delivery.subject.length === GROUP_SUBJECT_BYTES) {
+    const group = travellingGroup(view, delivery.subject);
+    return group === undefined ? delivery : { ...delivery, due: { to, group } };
+  }
   if (to === undefined || found === undefined || !isParty(found.label, delivery.recipient)) {
     return delivery;
   }
-  const payload = travelling(view, delivery.payload, found.record, delivery.recipient);
+  const payload = travelling(view, delivery.subject, found.record, delivery.recipient);
   return payload === undefined ? delivery : { ...delivery, due: { to, payload } };
 }
 
@@ -123,8 +141,8 @@ export function deliveredEndpoint(deliveries: readonly Delivery[]): Endpoint {
   return endpoint('write', () => ({
     kind: 'write',
     apply: (tx) => {
-      for (const { payload, recipient } of deliveries) {
-        const key = Buffer.concat([payload, recipient]);
+      for (const { subject, recipient } of deliveries) {
+        const key = Buffer.concat([subject, recipient]);
         if (tx.table(OUTBOX).has(key)) tx.table(OUTBOX).remove(key);
       }
       return DONE;
@@ -210,7 +228,9 @@ function withRecords(
   next: (found: readonly (FoundRecord | undefined)[]) => Step,
 ): Step {
   const archive = view.archive(PAYLOADS);
-  const sought = keys.flatMap((key, at) => archive.find(key).map((row) => ({ at, key, row })));
+  const sought = keys.flatMap((key, at) =>
+    key.length === PAYLOAD_KEY_BYTES ? archive.find(key).map((row) => ({ at, key, row })) : [],
+  );
   if (sought.length === 0) return next(keys.map(() => undefined));
   return {
     kind: 'fetch',
@@ -256,10 +276,10 @@ export function outboxOf(view: ReadView, prefix?: Uint8Array): readonly Delivery
     if (after === undefined || page.length === 0) break;
   }
   rows.sort((left, right) => left.seqno - right.seqno);
-  return rows.map(({ key }) => ({
-    payload: key.subarray(0, PAYLOAD_KEY_BYTES),
-    recipient: key.subarray(PAYLOAD_KEY_BYTES),
-  }));
+  return rows.map(({ key }) => {
+    const at = key.length - PARTY_KEY_BYTES;
+    return { subject: key.subarray(0, at), recipient: key.subarray(at) };
+  });
 }
 
 function equalLists(left: readonly string[], right: readonly string[]): boolean {

@@ -48,10 +48,10 @@ export function putOutsideParty(tx: Transaction, key: Uint8Array, party: Outside
   tx.table(OUTSIDE_PARTIES).put(key, utf8(JSON.stringify(party)));
 }
 
-/** What is to be delivered: a payload to one outside recipient. */
+/** What is to be delivered to one outside recipient. */
 export interface Delivery {
-  /** The payload's key. */
-  readonly payload: Uint8Array;
+  /** A payload's key; or a privacy group's id, and what became of it (`groups.ts`). */
+  readonly subject: Uint8Array;
   readonly recipient: Uint8Array;
 }
 
