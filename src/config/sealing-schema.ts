@@ -35,6 +35,13 @@ const keyVault = optionalSection({
     'key-vault: the version to seal under. Name it: the newest may be one that somebody who may ' +
       'write to the vault has imported and knows',
   ),
+  former_key_versions: listOfValues(
+    required(
+      text,
+      'key-vault: versions that were named before, under which something may still be sealed; ' +
+        'no other is taken where a version is named',
+    ),
+  ),
   attestation_service: required(
     url,
     'key-vault: the instance of Microsoft Azure Attestation, as its tokens name their issuer',
@@ -119,7 +126,7 @@ function unreleasable(platform: string): readonly string[] {
 
 function keyVaultFaults(vault: SealingValues['key_vault']): readonly string[] {
   if (vault === undefined) return ['sealing.key_vault is missing; sealing.kind is "key-vault"'];
-  const { key_name: name, key_version: version } = vault;
+  const { key_name: name, key_version: version, former_key_versions: former } = vault;
   const faults: string[] = [];
   for (const setting of ['vault_url', 'attestation_service'] as const) {
     const given = vault[setting];
@@ -131,9 +138,17 @@ function keyVaultFaults(vault: SealingValues['key_vault']): readonly string[] {
     const takes = 'it is 1 to 127 letters, digits and hyphens';
     faults.push(`sealing.key_vault.key_name is ${shown(name)}; ${takes}`);
   }
-  if (version !== undefined && !/^[0-9a-zA-Z]{32}$/.test(version)) {
+  const versions = [
+    ['key_version', version],
+    ...former.map((each, index) => [`former_key_versions[${index}]`, each] as const),
+  ] as const;
+  for (const [setting, given] of versions) {
+    if (given === undefined || /^[0-9a-zA-Z]{32}$/.test(given)) continue;
     const takes = 'it is 32 letters and digits';
-    faults.push(`sealing.key_vault.key_version is ${shown(version)}; ${takes}`);
+    faults.push(`sealing.key_vault.${setting} is ${shown(given)}; ${takes}`);
+  }
+  if (version === undefined && former.length > 0) {
+    faults.push('sealing.key_vault.key_version is missing; former_key_versions are named');
   }
   return faults;
 }

@@ -38,6 +38,8 @@ let maa: MaaDouble;
 let vault: VaultDouble;
 let identity: LocalService;
 let version = '';
+/** One that was made, or imported, later. */
+let later = '';
 let hasIdentity = true;
 
 const CONTAINER = { claim: 'x-ms-sevsnpvm-hostdata', equals: hex(HOST_DATA) };
@@ -63,7 +65,9 @@ beforeAll(async () => {
   );
   const kind = { claim: 'x-ms-attestation-type', equals: 'sevsnpvm' };
   const policy = JSON.parse(policyText(kind, CONTAINER));
-  version = (await ours.create(KEY, { kind: 'RSA-HSM', bits: 2048 }, policy)).version;
+  const made = { kind: 'RSA-HSM', bits: 2048 } as const;
+  version = (await ours.create(KEY, made, policy)).version;
+  later = (await ours.create(KEY, made, policy)).version;
   writeFileSync(join(folder, 'authorities.pem'), vault.authorities);
   writeFileSync(join(folder, 'tls.pem'), TLS_AUTHORITY);
   writeFileSync(join(folder, 'policy.json'), JSON.stringify(policy));
@@ -159,6 +163,21 @@ test('a node starts, stops, and goes on, its key being released to its code alon
     code: 'ReleasePolicyNotMet',
     message: expect.stringMatching(/hostdata is "0101.*, not "bbbb/),
   });
+}, 120_000);
+
+test('another version is taken when it is named, and the former one as long as it is', async () => {
+  const first = await run('rotated');
+  expect(first.line).toMatchObject({ ready: true });
+  await first.stop();
+  const forgotten = await run('rotated', { key_version: later });
+  expect(forgotten.line).toMatchObject({
+    code: 'KeyVersionNotNamed',
+    message: expect.stringMatching(new RegExp(`under version ${version} of restart-state`)),
+  });
+  const named = { key_version: later, former_key_versions: [version] };
+  const second = await run('rotated', named);
+  expect(second.line).toMatchObject({ ready: true, nodeId: first.line.nodeId });
+  await second.stop();
 }, 120_000);
 
 test('a version that is not named is warned about', async () => {

@@ -50,6 +50,7 @@ test("a vault's settings have their defaults and their paths from where they sta
   expect(key_vault).toEqual({
     ...VAULT,
     key_version: undefined,
+    former_key_versions: [],
     attestation_service: 'https://sharedweu.weu.attest.azure.net',
     authorities_file: '/etc/concordat/authorities.pem',
     release_policy_file: undefined,
@@ -66,6 +67,16 @@ test.each<readonly [string, object]>([
   ['snp-configfs', { kind: 'virtual', allow_insecure: true }],
   ['snp-configfs', { kind: 'key-vault', key_vault: VAULT }],
   ['snp-aci', { kind: 'key-vault', key_vault: { ...VAULT, key_version: 'a'.repeat(32) } }],
+  [
+    'snp-aci',
+    {
+      kind: 'key-vault',
+      key_vault: {
+        ...{ ...VAULT, key_version: 'a'.repeat(32) },
+        former_key_versions: ['b'.repeat(32)],
+      },
+    },
+  ],
 ])('a node on %s may say %j', (platform, sealing) => {
   expect(faultsOf(platform, sealing)).toEqual([]);
 });
@@ -81,6 +92,7 @@ test.each(['snp-configfs', 'snp-aci', 'azure-cvm'])(
   },
 );
 
+const PINNED = { key_version: 'a'.repeat(32) };
 const keyVault = (more: object): object => ({
   kind: 'key-vault',
   key_vault: { ...VAULT, ...more },
@@ -106,6 +118,12 @@ test.each<readonly [string, object, RegExp]>([
   ['snp-aci', keyVault({ attestation_service: 'https://A' }), /service is "https:\/\/A"; it/],
   ['snp-aci', keyVault({ key_name: 'a/b' }), /key_name is "a\/b"; it is 1 to 127/],
   ['snp-aci', keyVault({ key_version: '1' }), /key_version is "1"; it is 32/],
+  ['snp-aci', keyVault({ ...PINNED, former_key_versions: ['1'] }), /versions\[0\] is "1"; it/],
+  [
+    'snp-aci',
+    keyVault({ former_key_versions: ['b'.repeat(32)] }),
+    /key_version is missing; former_key_versions are named/,
+  ],
   ['snp-aci', keyVault({ key_name: undefined }), /^sealing.key_vault.key_name is missing/],
   ['snp-aci', keyVault({ key_versoin: '1' }), /did you mean sealing.key_vault.key_version\?/],
 ])('a node on %s may not say %j', (platform, sealing, says) => {

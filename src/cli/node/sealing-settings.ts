@@ -109,6 +109,7 @@ async function openVault(
   };
   const parts = { source, maa, vault, random, clock };
   return await keyVaultSealer(async (version = pinned) => {
+    if (version !== undefined) mustBeNamed(version, settings);
     try {
       return await releaseKey(options, parts, version);
     } catch (thrown) {
@@ -124,6 +125,21 @@ async function openVault(
       );
     }
   }, random);
+}
+
+/** Else whoever has the disk and the vault could hand over files under a key of his own. */
+function mustBeNamed(
+  version: string,
+  { key_name, key_version: pinned, former_key_versions: former }: KeyVaultSettings,
+): void {
+  if (pinned === undefined || version === pinned || former.includes(version)) return;
+  throw new CodedError(
+    'KeyVersionNotNamed',
+    `something is sealed under version ${version} of ${key_name}, which the configuration does ` +
+      'not name. If it was named before, add it to sealing.key_vault.former_key_versions; if ' +
+      'not, the file is not of this node: restore it, or join as a new node',
+    { version },
+  );
 }
 
 function identityOf(
