@@ -41,7 +41,12 @@ const network = section({
   }),
   rpc_interfaces: section({
     primary_rpc_interface: section({
-      bind_address: required(address, 'where clients reach this node, over TLS'),
+      bind_address: required(address, 'where this node listens for clients, over TLS'),
+      published_address: optional(
+        address,
+        'where clients reach it, if that is another; its certificate names it, it stands in ' +
+          'the ledger, and never changes',
+      ),
       max_open_sessions_soft: defaulted(
         count(1, 100_000),
         1000,

@@ -185,11 +185,14 @@ function certificateFindings(
         outcome: 'bad',
         message: `${host} is missing: it names ${names.join(', ') || 'nothing'}`,
         fix:
-          (names.length === 0 ? '' : `say --service https://${names[0]}:${port}, or `) +
-          `set primary_rpc_interface.published_address to "${host}:${port}" in the node's ` +
-          'configuration and restart it',
+          (names.length === 0
+            ? ''
+            : `say --service https://${names[0]}:${port} and have this ` +
+              'machine know that name; or ') +
+          'replace the node by one whose configuration has it as ' +
+          'primary_rpc_interface.published_address',
       };
-  const renewal = 'restart the node: it has its certificate renewed when it starts';
+  const renewal = 'have its members renew it: they propose set_node_certificate_validity';
   const validity: Said = {
     step: 'certificate validity',
     ...validityOf(shown, clock.nowMs(), renewal),

@@ -1,6 +1,5 @@
 /** Certificates as people look at them: names, validity, who issued them, which key is theirs. */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { isIP } from 'node:net';
 
 export type { X509Certificate } from 'node:crypto';
 
@@ -17,7 +16,8 @@ export function isKeyOf(certificate: X509Certificate, keyPem: string): boolean {
 /** Whether a certificate is for a host's name or address, as TLS clients judge it. */
 export function isFor(certificate: X509Certificate, host: string): boolean {
   if (host === '') return false;
-  const found = isIP(host) === 0 ? certificate.checkHost(host) : certificate.checkIP(host);
+  const isAddress = host.includes(':') || /^\d+(?:\.\d+){3}$/.test(host);
+  const found = isAddress ? certificate.checkIP(host) : certificate.checkHost(host);
   return found !== undefined;
 }
 

@@ -26,6 +26,7 @@ const BACKDATE_MS = 60 * 60 * 1000;
 export interface NodeAddresses {
   readonly host: string;
   readonly port: number;
+  readonly publishedAddress?: string;
   readonly nodeToNode?: {
     readonly host: string;
     readonly port: number;
@@ -144,7 +145,7 @@ export async function describeNode(
   addresses: NodeAddresses,
   { evidence, codeDigest }: ShownEvidence,
 ): Promise<NodeDescription> {
-  const address = `${addresses.host}:${addresses.port}`;
+  const address = addresses.publishedAddress ?? `${addresses.host}:${addresses.port}`;
   return {
     nodeId: identity.nodeKey.fingerprint,
     publicKeyPem: publicKeyPemOf(identity.nodeKey.publicKeyDer),
@@ -162,6 +163,11 @@ export async function describeNode(
   };
 }
 
-function hostsOf({ host }: NodeAddresses): readonly string[] {
-  return host === '127.0.0.1' ? [host, 'localhost'] : [host];
+/** What a node's certificate names: where it listens, and where clients are told to find it. */
+function hostsOf({ host, publishedAddress }: NodeAddresses): readonly string[] {
+  const bound = host === '127.0.0.1' ? [host, 'localhost'] : [host];
+  // An address of all interfaces is none that anybody connects to.
+  const own = host === '0.0.0.0' || host === '::' ? [] : bound;
+  const published = publishedAddress?.replace(/:\d+$/, '').replace(/^\[|\]$/g, '');
+  return published === undefined || own.includes(published) ? bound : [published, ...own];
 }

@@ -19,6 +19,8 @@ export interface NodeOptions {
   readonly folder: string;
   readonly host: string;
   readonly port: number;
+  /** `host:port` by which clients reach this node, if that is another. */
+  readonly publishedAddress?: string;
   /** Where other nodes reach this one; without it there are no other nodes. */
   readonly nodeToNode?: NodeToNodeOptions;
   readonly consensus: ConsensusTimes;

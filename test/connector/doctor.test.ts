@@ -152,19 +152,19 @@ describe('of a node it finds', () => {
     const days = 24 * 3_600_000;
     const late = await found(options(), VIRTUAL, 2 * days);
     expect(bad(late)).toEqual(['validity', 'validity', 'certificate validity']);
-    expect(step(late, 'certificate validity').fix).toContain('restart the node');
+    expect(step(late, 'certificate validity').fix).toContain('set_node_certificate_validity');
     const early = await found(options(), VIRTUAL, -days);
     expect(step(early, 'certificate validity').fix).toContain('clock');
   });
 
   test.each([
-    [0, 'good', 'the same time'],
-    [-90_000, 'note', 'this machine is 90 s ahead of the node'],
-    [7_200_000, 'bad', 'behind the node'],
+    [0, 'good', /the same time$/],
+    [-90_000, 'note', /^this machine is 9\d s ahead of the node$/],
+    [7_200_000, 'bad', /^this machine is \d{4} s behind the node$/],
   ] as const)('a clock %i ms off: %s', async (aheadMs, outcome, message) => {
     nodeTimeMs = aheadMs;
     const clock = step(await found(), 'clock');
-    expect(clock).toMatchObject({ outcome, message: expect.stringContaining(message) });
+    expect(clock).toMatchObject({ outcome, message: expect.stringMatching(message) });
     if (outcome !== 'good') expect(clock.fix).toContain('timedatectl');
   });
 

@@ -34,6 +34,9 @@ export function nodeOptionsOf(
     folder: config.folder,
     host: rpc.bind_address.host,
     port: rpc.bind_address.port,
+    ...(rpc.published_address === undefined
+      ? {}
+      : { publishedAddress: textOfAddress(rpc.published_address) }),
     nodeToNode: {
       ...peers.bind_address,
       ...(peers.published_address === undefined

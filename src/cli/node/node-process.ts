@@ -217,7 +217,12 @@ async function openService(
 function writeOutputs(config: NodeConfig, ready: NodeReadyLine, node: RunningNode): void {
   const { node_certificate_file, pid_file, rpc_addresses_file, node_to_node_address_file } =
     config.output_files;
-  const addresses = { primary_rpc_interface: ready.url.replace('https://', '') };
+  const { published_address } = config.network.rpc_interfaces.primary_rpc_interface;
+  const address =
+    published_address === undefined
+      ? ready.url.replace('https://', '')
+      : textOfAddress(published_address);
+  const addresses = { primary_rpc_interface: address };
   const files: readonly (readonly [string | undefined, string])[] = [
     [node_certificate_file, node.node().selfSignedCertificatePem],
     [pid_file, `${ready.pid}\n`],
