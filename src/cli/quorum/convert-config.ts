@@ -11,13 +11,13 @@ import { readKeys } from './tessera-keys.ts';
 import { type ConnectorSettings, type PeerListener, readServers } from './tessera-servers.ts';
 import { notesOnNames, type SettingNote } from './tessera-settings.ts';
 
-/** What `federation` of a node's configuration may be given. */
+/** `federation` of a node's configuration (docs/configuration.md). */
 export interface FederationSettings extends Partial<PeerListener> {
   readonly peers: readonly string[];
   readonly send: 'strict' | 'queued';
-  readonly keyValidation: boolean;
-  /** Whether peers that other peers name are taken up. */
+  readonly key_validation: boolean;
   readonly discovery: boolean;
+  readonly whitelist: readonly string[];
 }
 
 export interface Converted {
@@ -93,12 +93,14 @@ function federationOf(
   const peers = [...new Set(urls.map(plainUrl))].filter((url) => url !== own);
   const keyValidation = feature(config, 'enableRemoteKeyValidation');
   const closed = isTrue(config.useWhiteList) || isTrue(config.disablePeerDiscovery);
+  const hosts = peers.flatMap((url) => (URL.canParse(url) ? [new URL(url).hostname] : []));
+  const whitelist = isTrue(config.useWhiteList) ? [...new Set(hosts)] : [];
   const notes: SettingNote[] = [];
   if (peers.length > 0) {
     notes.push({ setting: 'peer', kind: 'taken', text: `federation.peers ${peers.join(' ')}` });
   }
   if (isTrue(config.useWhiteList)) {
-    const text = 'federation.discovery false: only federation.peers are spoken with';
+    const text = `federation.whitelist ${whitelist.join(' ')}, federation.discovery false`;
     notes.push({ setting: 'useWhiteList', kind: 'taken', text });
   }
   if (isTrue(config.disablePeerDiscovery)) {
@@ -107,10 +109,10 @@ function federationOf(
   }
   const setting = 'features.enableRemoteKeyValidation';
   if (keyValidation) {
-    notes.push({ setting, kind: 'taken', text: 'federation.keyValidation true' });
+    notes.push({ setting, kind: 'taken', text: 'federation.key_validation true' });
   } else {
     const text =
-      'it is off, so anybody could claim a key; federation.keyValidation is true all the same. ' +
+      'it is off, so anybody could claim a key; federation.key_validation is true all the same. ' +
       'Peers of Tessera answer the challenge whatever they are set to';
     notes.push({ setting, kind: 'warning', text });
   }
@@ -118,8 +120,9 @@ function federationOf(
     ...listener,
     peers,
     send: 'strict',
-    keyValidation: true,
+    key_validation: true,
     discovery: !closed,
+    whitelist,
   };
   return { federation, notes };
 }

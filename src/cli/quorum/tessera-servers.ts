@@ -15,20 +15,19 @@ export interface ConnectorSettings {
   readonly allowOrigin?: readonly string[];
 }
 
-/** PEM files of one TLS end. */
-export interface TlsFiles {
-  readonly certificate: string;
-  readonly key: string;
-  /** Certificates that the other end's must be signed by. */
-  readonly trusted: readonly string[];
+/** `federation.tls` of a node's configuration. */
+interface PeerTlsSettings {
+  readonly certificate_file: string;
+  readonly key_file: string;
+  readonly trusted_ca_file?: string;
+  readonly client_certificates: boolean;
 }
 
+/** Where peers reach the organisation, in the settings of `federation`. */
 export interface PeerListener {
-  /** Under which peers know this organisation. */
   readonly url: string;
-  /** `host:port` */
-  readonly bindAddress: string;
-  readonly tls?: { readonly server?: TlsFiles; readonly client?: TlsFiles };
+  readonly bind_address: string;
+  readonly tls?: PeerTlsSettings;
 }
 
 export interface ServersRead {
@@ -179,10 +178,10 @@ function peersOf(
     return undefined;
   }
   const host = bound.host.includes(':') ? `[${bound.host}]` : bound.host;
-  const bindAddress = `${host}:${bound.port}`;
-  say(`${place}.serverAddress`, 'taken', `federation.url ${url}, listening at ${bindAddress}`);
+  const bind_address = `${host}:${bound.port}`;
+  say(`${place}.serverAddress`, 'taken', `federation.url ${url}, listening at ${bind_address}`);
   const tls = tlsOf(place, server, folder, environment, say);
-  return { url, bindAddress, ...(tls === undefined ? {} : { tls }) };
+  return { url, bind_address, ...(tls === undefined ? {} : { tls }) };
 }
 
 /** Where a server listens: its binding address, or the one it is known by. */
@@ -217,41 +216,68 @@ function tlsOf(
   folder: string,
   environment: Readonly<Record<string, string | undefined>>,
   say: Say,
-): PeerListener['tls'] {
+): PeerTlsSettings | undefined {
   const { sslConfig } = server;
   if (!isStrict(server) || !isFields(sslConfig)) return undefined;
   for (const side of ['server', 'client'] as const) {
     noteTrust(place, sslConfig, side, say);
     noteStores(place, sslConfig, side, environment, say);
   }
-  const serverFiles = tlsFiles(place, sslConfig, 'server', folder, say);
-  const clientFiles = tlsFiles(place, sslConfig, 'client', folder, say);
-  if (sslConfig.clientAuth !== undefined && !isTrue(sslConfig.clientAuth)) {
-    const why = 'a peer always shows its certificate: without it anybody could push';
-    say(`${place}.sslConfig.clientAuth`, 'no counterpart', why);
+  const own = tlsFiles(sslConfig, 'server', folder) ?? tlsFiles(sslConfig, 'client', folder);
+  if (own === undefined) {
+    say(
+      `${place}.sslConfig`,
+      'warning',
+      'no PEM is named, so federation.tls is to be filled in',
+    );
+    return undefined;
   }
+  const other = tlsFiles(sslConfig, 'client', folder);
+  if (other !== undefined && other.certificate_file !== own.certificate_file) {
+    const why = `one certificate is shown in both directions: ${own.certificate_file}`;
+    say(`${place}.sslConfig.clientTlsCertificatePath`, 'no counterpart', why);
+  }
+  say(`${place}.sslConfig`, 'taken', `federation.tls.certificate_file ${own.certificate_file}`);
+  const clientAuth = sslConfig.clientAuth === undefined || isTrue(sslConfig.clientAuth);
   return {
-    ...(serverFiles === undefined ? {} : { server: serverFiles }),
-    ...(clientFiles === undefined ? {} : { client: clientFiles }),
+    ...own,
+    ...trustedIn(place, sslConfig, folder, say),
+    client_certificates: clientAuth,
   };
 }
 
 type Side = 'server' | 'client';
 
 function tlsFiles(
-  place: string,
   ssl: Fields,
   side: Side,
   folder: string,
-  say: Say,
-): TlsFiles | undefined {
+): Pick<PeerTlsSettings, 'certificate_file' | 'key_file'> | undefined {
   const certificate = textOf(ssl[`${side}TlsCertificatePath`]);
   const key = textOf(ssl[`${side}TlsKeyPath`]);
   if (certificate === undefined || key === undefined) return undefined;
-  const trusted = textsOf(ssl[`${side}TrustCertificates`]).map((each) => resolve(folder, each));
-  const text = `federation.tls.${side}: certificate, key and ${trusted.length} trusted`;
-  say(`${place}.sslConfig.${side}TlsCertificatePath`, 'taken', text);
-  return { certificate: resolve(folder, certificate), key: resolve(folder, key), trusted };
+  return { certificate_file: resolve(folder, certificate), key_file: resolve(folder, key) };
+}
+
+/** Those who vouch for peers, whichever way a connection goes: one file. */
+function trustedIn(
+  place: string,
+  ssl: Fields,
+  folder: string,
+  say: Say,
+): Pick<PeerTlsSettings, 'trusted_ca_file'> {
+  const sides = ['serverTrustCertificates', 'clientTrustCertificates'] as const;
+  const listed = sides.flatMap((name) => textsOf(ssl[name]));
+  const [first, ...others] = [...new Set(listed.map((each) => resolve(folder, each)))];
+  if (first === undefined) return {};
+  if (others.length > 0) {
+    say(
+      `${place}.sslConfig.serverTrustCertificates`,
+      'warning',
+      `federation.tls.trusted_ca_file is one file: cat ${[first, ...others].join(' ')} into one`,
+    );
+  }
+  return { trusted_ca_file: first };
 }
 
 /** Only trust that comes from certificates named beforehand is kept. */
@@ -259,10 +285,10 @@ function noteTrust(place: string, ssl: Fields, side: Side, say: Say): void {
   const setting = `${place}.sslConfig.${side}TrustMode`;
   const mode = textOf(ssl[`${side}TrustMode`]) ?? 'NONE';
   const file = side === 'server' ? 'knownClientsFile' : 'knownServersFile';
-  const instead = `name the certificates (or their authority) in federation.tls.${side}.trusted`;
+  const instead = 'put the certificates (or their authority) in federation.tls.trusted_ca_file';
   switch (mode) {
     case 'CA':
-      say(setting, 'taken', `certificates of federation.tls.${side}.trusted sign the peers'`);
+      say(setting, 'taken', 'those of federation.tls.trusted_ca_file vouch for peers');
       break;
     case 'WHITELIST':
       say(

@@ -9,6 +9,7 @@ import { convertConfig } from '../../../src/cli/quorum/convert-config.ts';
 import { type Fields, readTesseraConfig } from '../../../src/cli/quorum/tessera-config.ts';
 import { notesOnNames } from '../../../src/cli/quorum/tessera-settings.ts';
 import { readResidents } from '../../../src/cli/sandbox/residents.ts';
+import { FEDERATION } from '../../../src/config/federation-schema.ts';
 import { systemRandom } from '../../../src/crypto/random.ts';
 import { lockKey, unlockedKey } from '../../../src/crypto/tessera-key.ts';
 import { recordedKeys } from '../../quorum/replay/setting.ts';
@@ -154,11 +155,17 @@ describe('servers', () => {
     });
     expect(federation).toEqual({
       url: 'https://one.example:9001/',
-      bindAddress: '0.0.0.0:9301',
+      bind_address: '0.0.0.0:9301',
       peers: ['https://two.example:9001'],
       send: 'strict',
-      keyValidation: true,
+      key_validation: true,
       discovery: true,
+      whitelist: [],
+    });
+    // A node takes it as it is.
+    expect(FEDERATION.read(federation, { name: 'federation', folder })).toMatchObject({
+      bind_address: { host: '0.0.0.0', port: 9301 },
+      peers: ['https://two.example:9001'],
     });
   });
 
@@ -192,7 +199,7 @@ describe('servers', () => {
     expect(connector.socket).toBe(join(folder, 'tm.ipc'));
     expect(federation).toMatchObject({
       url: 'http://old.example:9001',
-      bindAddress: 'old.example:9001',
+      bind_address: 'old.example:9001',
     });
   });
 
@@ -221,13 +228,16 @@ describe('servers', () => {
         }),
       );
       expect(federation.tls).toEqual({
-        server: {
-          certificate: join(folder, 'server.pem'),
-          key: join(folder, 'server.key'),
-          trusted: [join(folder, 'ca.pem')],
-        },
-        client: { certificate: '/abs/client.pem', key: '/abs/client.key', trusted: [] },
+        certificate_file: join(folder, 'server.pem'),
+        key_file: join(folder, 'server.key'),
+        trusted_ca_file: join(folder, 'ca.pem'),
+        client_certificates: true,
       });
+      expect(said(notes, at('clientTlsCertificatePath'))[0]).toMatch(/^no counterpart: one/);
+      const place = { name: 'federation', folder };
+      expect(FEDERATION.read(federation, place)?.tls?.key_file).toBe(
+        join(folder, 'server.key'),
+      );
       expect(said(notes, at('serverTrustMode'))[0]).toMatch(/^taken/);
     });
 
@@ -273,6 +283,23 @@ describe('servers', () => {
       }
     });
 
+    test('one way, and with several authorities', async () => {
+      const { federation, notes } = await convert(
+        strict({
+          clientTlsCertificatePath: 'client.pem',
+          clientTlsKeyPath: 'client.key',
+          clientTrustCertificates: ['a.pem', 'b.pem'],
+          clientAuth: false,
+        }),
+      );
+      expect(federation.tls).toMatchObject({
+        certificate_file: join(folder, 'client.pem'),
+        trusted_ca_file: join(folder, 'a.pem'),
+        client_certificates: false,
+      });
+      expect(said(notes, at('serverTrustCertificates'))[0]).toContain(join(folder, 'b.pem'));
+    });
+
     test('switched off says nothing', async () => {
       const { federation, notes } = await convert(
         strict({ tls: 'OFF', serverKeyStore: 'x.jks' }),
@@ -305,14 +332,18 @@ describe('the rest', () => {
 
   test('a white list closes discovery; key validation is on in any case', async () => {
     const open = await convert(inline);
-    expect(open.federation).toMatchObject({ discovery: true, keyValidation: true });
+    expect(open.federation).toMatchObject({ discovery: true, key_validation: true });
     expect(said(open.notes, 'features.enableRemoteKeyValidation')[0]).toMatch(/^warning/);
     const closed = await convert({
       ...inline,
       useWhiteList: true,
+      peer: [{ url: 'http://10.0.0.2:9001' }, { url: 'http://two.example:9001' }],
       features: { enableRemoteKeyValidation: true },
     });
-    expect(closed.federation.discovery).toBe(false);
+    expect(closed.federation).toMatchObject({
+      discovery: false,
+      whitelist: ['10.0.0.2', 'two.example'],
+    });
     expect(said(closed.notes, 'features.enableRemoteKeyValidation')[0]).toMatch(/^taken/);
     const fixed = await convert({ ...inline, disablePeerDiscovery: true });
     expect(fixed.federation.discovery).toBe(false);

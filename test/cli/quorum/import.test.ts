@@ -1,4 +1,4 @@
-/** `concordat quorum import` against a sandbox of three nodes: by dump and by peer, as processes. */
+/** `concordat quorum import` against a sandbox of three nodes: by dump, by peer, as processes. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { request } from 'node:https';
@@ -266,7 +266,9 @@ describe('what is wrong with the call is said', () => {
     });
     const [member] = ready().members;
     const stranger = ['--certificate', member?.certificate ?? '', '--key', member?.key ?? ''];
-    const refused = await bring(1, '--dump', 'LICENSE', ...stranger);
+    // Of an option that is given twice, the last counts.
+    const args = ['quorum', 'import', '--dump', 'LICENSE', ...as(1), ...stranger];
+    const refused = await runProgram(args);
     expect(refused).toMatchObject({ code: 3, stderr: expect.stringMatching(/answers 40[13]/) });
   });
 

@@ -183,7 +183,7 @@ describe('a row', () => {
   });
 });
 
-test('a dump is read line by line, blank ones apart, and one that is not there is said', async () => {
+test('a dump is read line by line; one that is not there is said', async () => {
   const path = join(scratch, 'mixed.jsonl');
   writeFileSync(path, `\n${kept[0]?.row}\n{\r\n\n${kept[1]?.row}`);
   const found: Sourced[] = [];

@@ -1,4 +1,4 @@
-/** What an organisation brings over from its Tessera node: who sees it then, and what is refused. */
+/** What an organisation brings over from its Tessera node: who sees it, and what is refused. */
 import { describe, expect, test } from 'vitest';
 import type { AppResponse } from '../../../src/apps/interface.ts';
 import { decodePayload } from '../../../src/apps/quorum/payload-record.ts';

@@ -1,4 +1,4 @@
-/** A Tessera node asked for its payloads: one by one, all pushed, in batches; and what goes wrong. */
+/** A Tessera node asked for its payloads: one by one, all pushed, in batches; and its faults. */
 import { afterEach, describe, expect, test } from 'vitest';
 import { CodedError } from '../../../src/base/errors.ts';
 import { askedFor, hashesIn, takePushes } from '../../../src/cli/quorum/import-sources.ts';
