@@ -18,6 +18,9 @@ FILE holds a receipt, in JSON or COSE, or the answer of GET /transaction/{hash}/
 
 Options:
   --service-certificate PEM   the certificate of the service that must vouch for it
+  --former-services FILE      how the service vouches for those it was recovered from, for a COSE
+                              receipt of one of them: the answer of GET
+                              /gov/recovery/former-services?api-version=2024-07-01
   --payload FILE              the receipt must be of this payload, as --opening shows
   --opening FILE              JSON {"key": "<base64>", "salt": "<base64>"}; may be left out when
                               FILE holds it
@@ -28,6 +31,7 @@ Options:
 
 const OPTIONS = {
   'service-certificate': { type: 'string' },
+  'former-services': { type: 'string' },
   payload: { type: 'string' },
   opening: { type: 'string' },
   claims: { type: 'string' },
@@ -60,6 +64,7 @@ export const command: Command = {
       {
         serviceCertificate: await certificateIn(pem),
         ...(claimsDigest === undefined ? {} : { claimsDigest }),
+        ...(await endorsementsIn(values['former-services'])),
       },
       nodeVerifier,
       timeOf(values),
@@ -84,6 +89,23 @@ async function certificateIn(path: string): Promise<string> {
     );
   }
   return pem;
+}
+
+/** Endorsements of former services, the latest first. */
+async function endorsementsIn(
+  path: string | undefined,
+): Promise<{ readonly endorsements?: readonly Uint8Array[] }> {
+  if (path === undefined) return {};
+  const value = jsonOf(await read(path), 'the list of former services') as {
+    readonly value?: readonly { readonly endorsement?: unknown }[];
+  };
+  const endorsements = (Array.isArray(value.value) ? value.value : []).map((row) => {
+    const { endorsement } = row as { readonly endorsement?: unknown };
+    const bytes = typeof endorsement === 'string' ? bytesOfBase64(endorsement) : undefined;
+    if (bytes !== undefined) return bytes;
+    throw new CodedError('BadEndorsement', `${path} lists what is no endorsement`, { path });
+  });
+  return { endorsements };
 }
 
 function usage(why: string): CodedError {
@@ -138,11 +160,11 @@ async function claimsOf(values: Values, inFile: unknown): Promise<Uint8Array | u
   return await payloadClaimsDigest({ payload, key, salt }, nodeVerifier);
 }
 
-function jsonOf(bytes: Buffer): unknown {
+function jsonOf(bytes: Buffer, what = 'the opening'): unknown {
   try {
     return JSON.parse(bytes.toString('utf8'));
   } catch (cause) {
-    throw new CodedError('BadOpening', 'the opening is not JSON', {}, { cause });
+    throw new CodedError('BadOpening', `${what} is not JSON`, {}, { cause });
   }
 }
 

@@ -28,10 +28,17 @@ const PREVIOUS_IDENTITY = 'public:ccf.gov.service.previous_service_identity';
 const PREVIOUS_ROOT = 'public:ccf.internal.previous_service_last_signed_root';
 const LAST_RECOVERY_TYPE = 'public:ccf.internal.last_recovery_type';
 /**
- * First seqno of a recovered service, 16 digits → PEM: the key of the service before it, in a
- * certificate signed by it. JSON receipts of former services lead to today's over these.
+ * First seqno of a recovered service, 16 digits → JSON `FormerServiceRow`: how it vouches for the
+ * service before it. Receipts of former services lead to today's over these.
  */
 const SERVICE_ENDORSEMENTS = 'public:concordat.service_endorsements';
+
+export interface FormerServiceRow {
+  /** PEM: the key of the service before, in a certificate signed by this one; for JSON receipts. */
+  readonly certificate: string;
+  /** The same as COSE_Sign1 (ledger-format.md §12.1), base64; for COSE receipts. */
+  readonly endorsement: string;
+}
 
 export interface RecoveryCreation {
   readonly serviceCertificatePem: string;
@@ -165,7 +172,11 @@ export function writeRecovered(
   };
   endorsements.put(SINGLETON, jsonRow(row));
   const first = utf8(String(secret.from).padStart(SEQNO_DIGITS, '0'));
-  transaction.table(SERVICE_ENDORSEMENTS).put(first, utf8(endorsement.certificatePem));
+  const vouched: FormerServiceRow = {
+    certificate: endorsement.certificatePem,
+    endorsement: base64Of(endorsement.cose),
+  };
+  transaction.table(SERVICE_ENDORSEMENTS).put(first, jsonRow(vouched));
   const submitted = transaction.table(SUBMITTED_SHARES);
   for (const { key } of submitted.page()) submitted.remove(key);
   transaction.table(LAST_RECOVERY_TYPE).put(SINGLETON, jsonRow('RECOVERY_SHARES'));
@@ -194,7 +205,16 @@ export function serviceEndorsementsAfter(view: ReadView, seqno: Seqno): readonly
     .table(SERVICE_ENDORSEMENTS)
     .page()
     .filter(({ key }) => seqnoOf(Number(textOf(key))) > seqno)
-    .map(({ value }) => textOf(value));
+    .map(({ value }) => (JSON.parse(textOf(value)) as FormerServiceRow).certificate);
+}
+
+/** How each service vouches for the one before it, the latest first. */
+export function formerServiceRows(view: ReadView): readonly FormerServiceRow[] {
+  return view
+    .table(SERVICE_ENDORSEMENTS)
+    .page()
+    .map(({ value }) => JSON.parse(textOf(value)) as FormerServiceRow)
+    .reverse();
 }
 
 function mustBeService(view: ReadView): ServiceInfoRow {

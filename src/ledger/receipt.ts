@@ -31,6 +31,7 @@ import {
   validAt,
 } from '../crypto/x509.ts';
 import { type JsonReceipt, type PathHash, parseJsonReceipt } from './receipt-json.ts';
+import { formerServicesOf } from './service-chain.ts';
 
 /** What each check is about; stable. */
 export type ReceiptCheckName =
@@ -67,6 +68,11 @@ export interface ReceiptVerdict {
 export interface ReceiptTrust {
   /** PEM of the service's certificate, obtained from somewhere that is trusted. */
   readonly serviceCertificate: string;
+  /**
+   * Endorsements of the services that this one was recovered from, the latest first: a COSE receipt
+   * of one of them leads to this one over these. A JSON receipt brings its own.
+   */
+  readonly endorsements?: readonly Uint8Array[];
   /** SHA-256 of the claims that the receipt must vouch for. */
   readonly claimsDigest?: Uint8Array;
 }
@@ -313,9 +319,41 @@ class Judge {
     const proofs = inclusionProofs(message);
     this.note('format', true, `a COSE receipt with ${proofs.length} inclusion proof(s)`);
     const signedTxId = this.structure(message);
-    const hash = await this.serviceKey(message, service);
+    const signer = await this.signerOf(message, service.publicKeyDer, signedTxId);
+    const hash = await this.serviceKey(message, signer);
     if (hash === undefined) return;
-    for (const proof of proofs) await this.inclusion(message, proof, service, hash, signedTxId);
+    for (const proof of proofs) await this.inclusion(message, proof, signer, hash, signedTxId);
+  }
+
+  /** The key that must have signed: the service's, or that of a former one that it vouches for. */
+  private async signerOf(
+    message: Sign1,
+    publicKeyDer: Uint8Array,
+    signedTxId: TxId | undefined,
+  ): Promise<Uint8Array> {
+    const { endorsements = [] } = this.trust;
+    const kid = message.protectedHeader.get(HEADER_KEY_ID);
+    if (endorsements.length === 0 || (await this.isKeyId(kid, publicKeyDer))) {
+      return publicKeyDer;
+    }
+    const all = await formerServicesOf(publicKeyDer, endorsements, this.verifier);
+    for (const { publicKeyDer: former, last } of all) {
+      if (!(await this.isKeyId(kid, former))) continue;
+      const inTime =
+        signedTxId !== undefined &&
+        signedTxId.seqno <= last.seqno &&
+        signedTxId.view <= last.view;
+      const end = `${last.view}.${last.seqno}`;
+      const how = inTime ? 'while it lived, until' : 'but not while it lived, until';
+      this.note('endorsement', inTime, `the key of a former service signed, ${how} ${end}`);
+      return former;
+    }
+    return publicKeyDer;
+  }
+
+  private async isKeyId(kid: unknown, publicKeyDer: Uint8Array): Promise<boolean> {
+    const fingerprint = toUtf8(toHex(await this.sha256(publicKeyDer)));
+    return kid instanceof Uint8Array && sameBytes(kid, fingerprint);
   }
 
   private structure(message: Sign1): TxId | undefined {
@@ -333,15 +371,14 @@ class Judge {
   /** The hash that goes with the service's key, if the message says to use both. */
   private async serviceKey(
     message: Sign1,
-    service: Certificate,
+    publicKeyDer: Uint8Array,
   ): Promise<HashName | undefined> {
-    const info = readPublicKey(service.publicKeyDer);
+    const info = readPublicKey(publicKeyDer);
     const algorithm = algorithmOfId(message.protectedHeader.get(HEADER_ALGORITHM));
     const match =
       info.kind === 'ec' ? COSE_BY_CURVE[info.curve] : ({ algorithm: 'none' } as const);
-    const fingerprint = toUtf8(toHex(await this.sha256(service.publicKeyDer)));
     const kid = message.protectedHeader.get(HEADER_KEY_ID);
-    const sameKey = kid instanceof Uint8Array && sameBytes(kid, fingerprint);
+    const sameKey = await this.isKeyId(kid, publicKeyDer);
     this.note('key', sameKey, `the signing key is ${sameKey ? '' : 'not '}the service's`);
     if (match.algorithm === 'none' || algorithm !== match.algorithm) {
       this.note('key', false, `the algorithm ${algorithm} does not go with the service's key`);
@@ -353,7 +390,7 @@ class Judge {
   private async inclusion(
     message: Sign1,
     proof: InclusionProof,
-    service: Certificate,
+    publicKeyDer: Uint8Array,
     hash: HashName,
     signedTxId: TxId | undefined,
   ): Promise<void> {
@@ -367,7 +404,7 @@ class Judge {
       if (!before) this.note('structure', false, 'the transaction is not before the signature');
     }
     const good = await this.verifier.ecdsa({
-      publicKeyDer: service.publicKeyDer,
+      publicKeyDer,
       signature: message.signature,
       encoding: 'raw',
       hash,

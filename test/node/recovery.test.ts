@@ -9,6 +9,7 @@ import { verifyLedger } from '../../src/audit/ledger.ts';
 import { textOf, utf8 } from '../../src/base/bytes.ts';
 import { seqnoOf, textOfTxId } from '../../src/base/ids.ts';
 import { nodeVerifier } from '../../src/crypto/verifier-node.ts';
+import { formerServiceRows } from '../../src/governance/recovery.ts';
 import { refreshShares, rekeyLedger } from '../../src/governance/recovery-shares.ts';
 import {
   jsonRow,
@@ -77,6 +78,27 @@ async function lost(
     all.map((member, index) => disaster.leftOf(member, `node-${index}`)),
   );
   return { service, members, certificate, folders, before };
+}
+
+/** A COSE receipt of before leads to the service as it is now, over what vouches for the former. */
+async function coseLeads(node: RunningNode, { acknowledged }: Service): Promise<void> {
+  const serviceCertificate = node.serviceCertificatePem;
+  const endorsements = formerServiceRows(node.current()).map(({ endorsement }) =>
+    Buffer.from(endorsement, 'base64'),
+  );
+  const seqno = Math.min(...[...acknowledged.values()].map((txId) => txId.seqno));
+  const receipt = await node.receipt(seqnoOf(seqno), 'cose');
+  if (typeof receipt === 'string' || receipt.form !== 'cose') throw new Error(`${receipt}`);
+  const judge = async (given: readonly Uint8Array[]): Promise<boolean> => {
+    const trust = { serviceCertificate, endorsements: given };
+    return (await verifyReceipt(receipt.bytes, trust, nodeVerifier)).ok;
+  };
+  expect(await judge(endorsements)).toBe(true);
+  expect(await judge([])).toBe(false);
+  const [latest = new Uint8Array()] = endorsements;
+  const changed = Buffer.from(latest);
+  changed[changed.length - 1] = (changed[changed.length - 1] ?? 0) ^ 1;
+  expect(await judge([changed, ...endorsements.slice(1)])).toBe(false);
 }
 
 function missing({ service }: Lost, node: RunningNode): readonly number[] {
@@ -199,6 +221,7 @@ describe('all nodes are lost', () => {
       const trust = { serviceCertificate: node.serviceCertificatePem };
       const verdict = await verifyReceipt(bytes, trust, nodeVerifier, Date.now());
       expect(verdict, JSON.stringify(verdict.checks)).toMatchObject({ ok: true });
+      await coseLeads(node, was.service);
       const old = await verifyReceipt(
         bytes,
         { serviceCertificate: was.certificate },

@@ -12,6 +12,7 @@ import { bytesOfBase64, textOf } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
 import type { Verifier } from '../../crypto/verifier.ts';
 import { readMemberMessage } from '../../governance/messages.ts';
+import { formerServiceRows } from '../../governance/recovery.ts';
 import { encryptedShareOf, type ShareSubmission } from '../../governance/submitted-shares.ts';
 import type { ReadView, Transaction } from '../../kv/tables.ts';
 import { errorAnswer, jsonAnswer } from '../answers.ts';
@@ -45,6 +46,18 @@ export function recoveryEndpoints({
       handle: (request, view) => answer(refusalOf(request) ?? encryptedShare(request, view)),
     },
     {
+      verb: 'GET',
+      path: '/recovery/former-services',
+      authentication: ['no_auth'],
+      effect: 'read',
+      reads: 'committed',
+      answers: 'local',
+      summary:
+        'How this service vouches for those that it was recovered from, the latest first',
+      handle: (request, view) =>
+        answer(versionRefusal(request) ?? jsonAnswer({ value: formerServiceRows(view) })),
+    },
+    {
       verb: 'POST',
       path: '/recovery/members/{memberId}:recover',
       // The body is signed; a session of its sender would show nothing more.
@@ -70,21 +83,25 @@ export function recoveryEndpoints({
   ];
 }
 
-/** What every request under `/gov` must say, and a member's id in its path. */
+/** What such requests must say, and a member's id in their path. */
 function refusalOf(request: AppRequest): AppResponse | undefined {
+  const refusal = versionRefusal(request);
+  if (refusal !== undefined || /^[0-9a-f]{64}$/.test(memberIn(request))) return refusal;
+  const message = 'A member id is 64 lowercase hexadecimal digits.';
+  return errorAnswer(400, 'InvalidResourceName', message);
+}
+
+/** What every request under `/gov` must say. */
+function versionRefusal(request: AppRequest): AppResponse | undefined {
   const version = new URLSearchParams(request.query).get('api-version');
   const supported = `The supported api-versions are: ${API_VERSIONS.join(', ')}`;
   if (version === null) {
     const message = `The api-version query parameter (?api-version=) is required. ${supported}`;
     return errorAnswer(400, 'MissingApiVersionParameter', message);
   }
-  if (!API_VERSIONS.includes(version)) {
-    const message = `Unsupported api-version '${version.slice(0, 40)}'. ${supported}`;
-    return errorAnswer(400, 'UnsupportedApiVersionValue', message);
-  }
-  if (/^[0-9a-f]{64}$/.test(memberIn(request))) return undefined;
-  const message = 'A member id is 64 lowercase hexadecimal digits.';
-  return errorAnswer(400, 'InvalidResourceName', message);
+  if (API_VERSIONS.includes(version)) return undefined;
+  const message = `Unsupported api-version '${version.slice(0, 40)}'. ${supported}`;
+  return errorAnswer(400, 'UnsupportedApiVersionValue', message);
 }
 
 function memberIn({ params }: AppRequest): string {
