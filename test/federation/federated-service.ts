@@ -25,12 +25,17 @@ export class FederatedService {
   readonly members: Member[] = [];
   readonly doubles: TesseraDouble[] = [];
   /** One for each organisation inside. */
-  readonly keys: readonly KeyPair[] = [newKeyPair(), newKeyPair()];
+  readonly keys: readonly KeyPair[];
   readonly #options: Partial<NodeOptions>;
   readonly #client = createPeerClient();
   readonly #application;
 
-  private constructor(federation: Partial<FederationOptions>, more: Partial<NodeOptions>) {
+  private constructor(
+    federation: Partial<FederationOptions>,
+    more: Partial<NodeOptions>,
+    keys: readonly KeyPair[],
+  ) {
+    this.keys = keys;
     const whole: FederationOptions = {
       server: { host: '127.0.0.1', port: 0, whitelist: [] },
       peers: [],
@@ -61,8 +66,9 @@ export class FederatedService {
     nodes: number,
     federation: Partial<FederationOptions> = {},
     more: Partial<NodeOptions> = {},
+    keys: readonly KeyPair[] = [newKeyPair(), newKeyPair()],
   ): Promise<FederatedService> {
-    const service = new FederatedService(federation, more);
+    const service = new FederatedService(federation, more, keys);
     service.members.push(await found(service.#options));
     await onPrimary(service.members, ({ node }) =>
       node.commitService((tx) => layOrganisations(tx, service.partyKeys, 2)),
