@@ -1,7 +1,7 @@
 /**
- * The services that a recovered one goes on from, as their endorsements tell it: each is a COSE_Sign1
+ * The services that a recovered one goes on from, as their endorsements tell it: each is a message
  * by which a service vouches for the key of the one before it, and for how long that one lived
- * (ledger-format.md §12.1). Runs in a browser: signatures come in through `Verifier`.
+ * (COSE_Sign1; ledger-format.md §12.1). Runs in a browser: signatures come in through `Verifier`.
  */
 import { CodedError } from '../base/errors.ts';
 import { type TxId, txIdOfText } from '../base/ids.ts';

@@ -1,5 +1,5 @@
-// A recovery whose process dies at any of its disk operations: run again, it brings the service back
-// all the same, with all that was acknowledged.
+// A recovery whose process dies at any of its disk operations: run again, it brings the service
+// back all the same, with all that was acknowledged.
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { eventually } from '../support/cluster-rig.ts';
