@@ -18,6 +18,18 @@ const uses: Readonly<Record<string, { readonly code: string; readonly prints: st
       console.log(decode(encode({ a: [1, 2] })).a.length);`,
     prints: '2',
   },
+  'quickjs-emscripten-core': {
+    code: `const core = await import('quickjs-emscripten-core');
+      const { default: variant } = await import('@jitl/quickjs-wasmfile-release-sync');
+      const context = (await core.newQuickJSWASMModuleFromVariant(variant)).newContext();
+      console.log(context.getNumber(context.unwrapResult(context.evalCode('6 * 7'))));`,
+    prints: '42',
+  },
+  '@jitl/quickjs-wasmfile-release-sync': {
+    code: `const { default: variant } = await import('@jitl/quickjs-wasmfile-release-sync');
+      console.log(variant.type);`,
+    prints: 'sync',
+  },
   level: {
     code: `const { Level } = await import('level');
       const db = new Level(process.argv[1], { valueEncoding: 'view' });

@@ -35,6 +35,7 @@ function serve(port: MessagePort): void {
       (thrown: unknown) => say({ kind: 'failed', reason: messageOf(thrown) }),
     );
   });
+  say({ kind: 'ready' });
 }
 
 /** 48 bits of chance. */

@@ -10,6 +10,8 @@ export type ToWorker =
   | { readonly kind: 'rows'; readonly rows: readonly Row[] };
 
 export type FromWorker =
+  /** Its modules are loaded: scripts can be run. */
+  | { readonly kind: 'ready' }
   | { readonly kind: 'load'; readonly table: string }
   | { readonly kind: 'outcome'; readonly outcome: ScriptOutcome }
   | { readonly kind: 'failed'; readonly reason: string };

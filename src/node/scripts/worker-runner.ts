@@ -17,6 +17,8 @@ import type { FromWorker, ToWorker } from './worker-messages.ts';
 
 /** Scripts that may wait for their turn; each belongs to a request that is held. */
 const WAITING_MAX = 64;
+/** A thread has so long to load, which is none of the script's time. */
+const LOAD_MS_MAX = 60_000;
 /** Beyond its limit a script has this long to notice; then its thread ends. */
 const GRACE_MS = 1_000;
 /** A thread whose JavaScript stack is too small would fail before the script's own limit. */
@@ -38,6 +40,8 @@ class WorkerRunner implements ScriptRunner {
   readonly #signal = new Int32Array(new SharedArrayBuffer(4));
   readonly #waiting: Waiting[] = [];
   #worker: Worker | undefined;
+  /** Whether the worker has loaded. */
+  #isReady = false;
   #running: Waiting | undefined;
   #cancelWatch: (() => void) | undefined;
   #closed = false;
@@ -71,9 +75,18 @@ class WorkerRunner implements ScriptRunner {
     if (next === undefined) return;
     this.#running = next;
     const worker = this.#thread();
-    const { ms } = next.job.limits;
-    this.#cancelWatch = this.#timers.after(ms + GRACE_MS, () => this.#onStuck(next));
+    if (this.#isReady) this.#begin(worker, next);
+    else this.#watch(LOAD_MS_MAX, next);
+  }
+
+  #begin(worker: Worker, next: Waiting): void {
+    this.#watch(next.job.limits.ms + GRACE_MS, next);
     worker.postMessage({ kind: 'run', job: next.job } satisfies ToWorker);
+  }
+
+  #watch(ms: number, running: Waiting): void {
+    this.#cancelWatch?.();
+    this.#cancelWatch = this.#timers.after(ms, () => this.#onStuck(running));
   }
 
   #thread(): Worker {
@@ -91,12 +104,19 @@ class WorkerRunner implements ScriptRunner {
     worker.on('error', (error) => this.#onGone(worker, messageOf(error)));
     worker.on('exit', (code) => this.#onGone(worker, `it exited with code ${code}`));
     this.#worker = worker;
+    this.#isReady = false;
     return worker;
   }
 
   #onMessage(worker: Worker, message: FromWorker): void {
+    if (worker !== this.#worker) return;
     const running = this.#running;
-    if (worker !== this.#worker || running === undefined) return;
+    if (message.kind === 'ready') {
+      this.#isReady = true;
+      if (running !== undefined) this.#begin(worker, running);
+      return;
+    }
+    if (running === undefined) return;
     switch (message.kind) {
       case 'load':
         worker.postMessage({

@@ -7,8 +7,8 @@ import { realTimers } from '../../../src/node/real-time.ts';
 import { workerRunner } from '../../../src/node/scripts/worker-runner.ts';
 
 const LIMITS = { heapBytes: 32 * 1024 * 1024, stackBytes: 256 * 1024, ms: 600 };
-/** Longest pause that the executing thread may see while a script does its worst. */
-const PAUSE_MS_MAX = 250;
+/** Longest pause of the executing thread: less than a script has, whatever else runs here. */
+const PAUSE_MS_MAX = 500;
 
 let runner: ScriptRunner;
 
