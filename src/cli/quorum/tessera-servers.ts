@@ -13,6 +13,9 @@ export interface ConnectorSettings {
   readonly port?: number;
   readonly thirdPartyPort?: number;
   readonly allowOrigin?: readonly string[];
+  readonly tlsCertificate?: string;
+  readonly tlsKey?: string;
+  readonly tlsClientCa?: string;
 }
 
 /** `federation.tls` of a node's configuration. */
@@ -57,12 +60,18 @@ export function readServers(
     const app = String(server.app ?? '').toUpperCase();
     switch (app) {
       case 'Q2T':
-        connector = { ...connector, ...q2tOf(place, server, folder, say) };
-        noTls(place, server, say);
+        connector = {
+          ...connector,
+          ...q2tOf(place, server, folder, say),
+          ...portTls(place, server, folder, connector, environment, say),
+        };
         break;
       case 'THIRDPARTY':
-        connector = { ...connector, ...thirdPartyOf(place, server, connector, say) };
-        noTls(place, server, say);
+        connector = {
+          ...connector,
+          ...thirdPartyOf(place, server, connector, say),
+          ...portTls(place, server, folder, connector, environment, say),
+        };
         break;
       case 'P2P':
         peerListener = peersOf(place, server, folder, environment, say);
@@ -200,14 +209,44 @@ function isStrict(server: Fields): boolean {
   return isFields(server.sslConfig) && server.sslConfig.tls === 'STRICT';
 }
 
-function noTls(place: string, server: Fields, say: Say): void {
-  if (!isStrict(server)) return;
-  say(
-    `${place}.sslConfig`,
-    'no counterpart',
-    'the connector stands beside its Quorum node: a socket, or a loopback port, needs no TLS; ' +
-      'to the service it always speaks attested TLS',
-  );
+/** TLS of the connector's ports; one set of files for both. */
+function portTls(
+  place: string,
+  server: Fields,
+  folder: string,
+  connector: ConnectorSettings,
+  environment: Readonly<Record<string, string | undefined>>,
+  say: Say,
+): ConnectorSettings {
+  const { sslConfig } = server;
+  if (!isStrict(server) || !isFields(sslConfig)) return {};
+  const setting = `${place}.sslConfig`;
+  if (textOf(server.serverAddress)?.startsWith('unix:') === true) {
+    say(setting, 'no counterpart', 'a socket is guarded by its file mode, and speaks no TLS');
+    return {};
+  }
+  noteStores(place, sslConfig, 'server', environment, say);
+  const files = tlsFiles(sslConfig, 'server', folder);
+  if (files === undefined) {
+    say(setting, 'warning', 'no PEM is named, so connector.tlsCertificate is to be filled in');
+    return {};
+  }
+  const { certificate_file: tlsCertificate, key_file: tlsKey } = files;
+  if (connector.tlsCertificate !== undefined && connector.tlsCertificate !== tlsCertificate) {
+    say(
+      setting,
+      'no counterpart',
+      `both ports show one certificate, ${connector.tlsCertificate}`,
+    );
+    return {};
+  }
+  say(setting, 'taken', `connector.tlsCertificate ${tlsCertificate}`);
+  const asks = sslConfig.clientAuth === undefined || isTrue(sslConfig.clientAuth);
+  const [tlsClientCa] = textsOf(sslConfig.serverTrustCertificates);
+  if (!asks) return { tlsCertificate, tlsKey };
+  noteTrust(place, sslConfig, 'server', 'connector.tlsClientCa', say);
+  if (tlsClientCa === undefined) return { tlsCertificate, tlsKey };
+  return { tlsCertificate, tlsKey, tlsClientCa: resolve(folder, tlsClientCa) };
 }
 
 function tlsOf(
@@ -220,7 +259,7 @@ function tlsOf(
   const { sslConfig } = server;
   if (!isStrict(server) || !isFields(sslConfig)) return undefined;
   for (const side of ['server', 'client'] as const) {
-    noteTrust(place, sslConfig, side, say);
+    noteTrust(place, sslConfig, side, 'federation.tls.trusted_ca_file', say);
     noteStores(place, sslConfig, side, environment, say);
   }
   const own = tlsFiles(sslConfig, 'server', folder) ?? tlsFiles(sslConfig, 'client', folder);
@@ -281,14 +320,14 @@ function trustedIn(
 }
 
 /** Only trust that comes from certificates named beforehand is kept. */
-function noteTrust(place: string, ssl: Fields, side: Side, say: Say): void {
+function noteTrust(place: string, ssl: Fields, side: Side, ours: string, say: Say): void {
   const setting = `${place}.sslConfig.${side}TrustMode`;
   const mode = textOf(ssl[`${side}TrustMode`]) ?? 'NONE';
   const file = side === 'server' ? 'knownClientsFile' : 'knownServersFile';
-  const instead = 'put the certificates (or their authority) in federation.tls.trusted_ca_file';
+  const instead = `put the certificates (or their authority) in ${ours}`;
   switch (mode) {
     case 'CA':
-      say(setting, 'taken', 'those of federation.tls.trusted_ca_file vouch for peers');
+      say(setting, 'taken', `those of ${ours} vouch for who connects`);
       break;
     case 'WHITELIST':
       say(

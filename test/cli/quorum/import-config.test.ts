@@ -300,6 +300,30 @@ describe('servers', () => {
       expect(said(notes, at('serverTrustCertificates'))[0]).toContain(join(folder, 'b.pem'));
     });
 
+    test('on the ports that GoQuorum uses', async () => {
+      const sslConfig = {
+        tls: 'STRICT',
+        serverTlsCertificatePath: 'q2t.pem',
+        serverTlsKeyPath: 'q2t.key',
+        serverTrustCertificates: ['geth-ca.pem'],
+        serverTrustMode: 'CA',
+      };
+      const port = { serverAddress: 'https://127.0.0.1:9101', sslConfig };
+      const { connector } = await convert({ ...inline, serverConfigs: [server('Q2T', port)] });
+      expect(connector).toEqual({
+        ...{ host: '127.0.0.1', port: 9101 },
+        tlsCertificate: join(folder, 'q2t.pem'),
+        tlsKey: join(folder, 'q2t.key'),
+        tlsClientCa: join(folder, 'geth-ca.pem'),
+      });
+      const socket = { serverAddress: 'unix:/tm.ipc', sslConfig };
+      const other = { ...port, sslConfig: { ...sslConfig, serverTlsCertificatePath: 'x.pem' } };
+      const many = [server('Q2T', port), server('ThirdParty', other), server('Q2T', socket)];
+      const { notes } = await convert({ ...inline, serverConfigs: many });
+      expect(said(notes, 'serverConfigs[1].sslConfig')[0]).toContain('show one certificate');
+      expect(said(notes, 'serverConfigs[2].sslConfig')[0]).toContain('speaks no TLS');
+    });
+
     test('switched off says nothing', async () => {
       const { federation, notes } = await convert(
         strict({ tls: 'OFF', serverKeyStore: 'x.jks' }),
