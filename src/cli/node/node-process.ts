@@ -107,6 +107,9 @@ export async function startNodeProcess(
       url: `https://${textOfAddress({ host, port })}`,
       peer: textOfAddress(peers.published_address ?? peers.bind_address),
       operator: { url: `http://${textOfAddress(operator.address)}` },
+      ...(node.federation === undefined
+        ? {}
+        : { federation: { url: node.federation.status().url } }),
       folder: config.folder,
       ledger: foldersOf(config.folder).ledger,
       service: { certificate: config.command.serviceCertificateFile },

@@ -22,6 +22,8 @@ export interface NodeReadyLine {
   readonly url: string;
   /** `host:port` at which other nodes reach it. */
   readonly peer: string;
+  /** Where Tessera nodes outside reach it, if it speaks with them. */
+  readonly federation?: { readonly url: string };
   /** The operator's own listener. */
   readonly operator: { readonly url: string };
   readonly folder: string;

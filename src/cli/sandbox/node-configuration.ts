@@ -13,7 +13,14 @@ export interface SandboxPlan {
   readonly members: number;
   readonly partyKeysFile?: string;
   readonly residents?: ResidentsByOrganisation;
+  readonly federation?: SandboxFederation;
   readonly portOf: (name: string) => number;
+}
+
+/** How a sandbox speaks with Tessera nodes outside. */
+export interface SandboxFederation {
+  readonly send: 'strict' | 'queued';
+  readonly peers: readonly string[];
 }
 
 /**
@@ -21,7 +28,7 @@ export interface SandboxPlan {
  * way of `target`.
  */
 export function nodeConfiguration(plan: SandboxPlan, number: number, target: number): unknown {
-  const { folder, durability, portOf } = plan;
+  const { folder, durability, federation, portOf } = plan;
   const names = portNames(number);
   const at = (name: string): { bind_address: string } => ({
     bind_address: `${LOOPBACK}:${portOf(name)}`,
@@ -46,6 +53,9 @@ export function nodeConfiguration(plan: SandboxPlan, number: number, target: num
             },
           }),
     },
+    ...(federation === undefined
+      ? {}
+      : { federation: { ...at(names.federation), ...federation } }),
     restart: { unproven: 'allow' },
     output_files: { pid_file: folder.pidFile(number) },
   };

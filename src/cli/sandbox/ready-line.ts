@@ -19,6 +19,8 @@ export interface ReadyLine {
     readonly pid: number;
     /** `host:port` at which other nodes reach it. */
     readonly peer: string;
+    /** Where Tessera nodes outside reach it, if it speaks with them. */
+    readonly federation?: { readonly url: string };
   }[];
   readonly organisations: readonly {
     readonly name: string;

@@ -22,6 +22,9 @@ export const SANDBOX_USAGE = `\
   --residents FILE      JSON object of residents by organisation: turns multiple private states on
   --durability KIND     fsync (default): acknowledged means on stable storage;
                         os: handed to the operating system
+  --federation KIND     speak with Tessera nodes outside; strict: a send is answered when they
+                        have the payload; queued: at commit
+  --peer URL            one of those nodes; they may also tell of themselves
   --json                one JSON line when ready instead of a table`;
 
 export interface SandboxArguments {
@@ -47,6 +50,8 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       'party-keys': { type: 'string' },
       residents: { type: 'string' },
       durability: { type: 'string' },
+      federation: { type: 'string' },
+      peer: { type: 'string', multiple: true },
       json: { type: 'boolean' },
       demo: { type: 'boolean' },
     },
@@ -66,6 +71,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       ...(organisations === undefined ? {} : { organisations }),
       ...(members === undefined ? {} : { members }),
       ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
+      ...federationOf(values.federation, values.peer),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
     },
   };
@@ -75,6 +81,19 @@ function wholeNumber(option: string, text: string | undefined): number | undefin
   if (text === undefined) return undefined;
   if (/^\d{1,4}$/.test(text)) return Number(text);
   throw new CodedError('Usage', `${option} is ${JSON.stringify(text)}, not a whole number`);
+}
+
+function federationOf(
+  send: string | undefined,
+  peers: readonly string[] = [],
+): Pick<SandboxOptions, 'federation'> {
+  if (send === undefined) {
+    if (peers.length === 0) return {};
+    throw new CodedError('Usage', '--peer is for a sandbox with --federation; that is missing');
+  }
+  if (send === 'strict' || send === 'queued') return { federation: { send, peers } };
+  const said = JSON.stringify(send);
+  throw new CodedError('Usage', `--federation is ${said}; it is strict or queued`);
 }
 
 function durabilityOf(text: string | undefined): SandboxOptions['durability'] {

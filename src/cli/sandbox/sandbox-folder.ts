@@ -18,8 +18,18 @@ import { SigningKey, UnwrappingKey } from '../../crypto/keys.ts';
 import { LOOPBACK } from './ports.ts';
 
 /** Names of a node's ports. */
-export function portNames(number: number): { rpc: string; peer: string; operator: string } {
-  return { rpc: `node${number}`, peer: `peer${number}`, operator: `operator${number}` };
+export function portNames(number: number): {
+  readonly rpc: string;
+  readonly peer: string;
+  readonly operator: string;
+  readonly federation: string;
+} {
+  return {
+    rpc: `node${number}`,
+    peer: `peer${number}`,
+    operator: `operator${number}`,
+    federation: `federation${number}`,
+  };
 }
 
 /** Numbers of the nodes that have not left. */

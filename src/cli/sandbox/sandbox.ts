@@ -15,7 +15,7 @@ import type { NodeReadyLine, OrganisationLine } from '../node/node-ready.ts';
 import { type PartyKeysByOrganisation, readPartyKeys } from '../node/party-keys-file.ts';
 import { connectOrganisation } from './connectors.ts';
 import { NodeCluster } from './node-cluster.ts';
-import type { SandboxPlan } from './node-configuration.ts';
+import type { SandboxFederation, SandboxPlan } from './node-configuration.ts';
 import { HeldPorts } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
@@ -55,6 +55,8 @@ export interface SandboxOptions {
   /** Their presence turns multiple private states on. */
   readonly residents?: ResidentsByOrganisation;
   readonly durability: NodeOptions['durability'];
+  /** Its presence lets Tessera nodes outside send to the organisations, and they to those. */
+  readonly federation?: SandboxFederation;
 }
 
 export interface SandboxDependencies {
@@ -106,6 +108,7 @@ export async function startSandbox(
       portOf: (name) => ports.of(name),
       ...(partyKeysFile === undefined ? {} : { partyKeysFile }),
       ...(options.residents === undefined ? {} : { residents: options.residents }),
+      ...(options.federation === undefined ? {} : { federation: options.federation }),
     };
     const cluster = new NodeCluster(
       { plan, numbers, restarts: options.restartNodes },
@@ -244,7 +247,8 @@ async function choosePorts(
   const preferred: Record<string, number> = {};
   const inLedger: string[] = [];
   for (const number of nodes) {
-    const { rpc, peer, operator } = portNames(number);
+    const { rpc, peer, operator, federation } = portNames(number);
+    preferred[federation] = 8999 + number;
     preferred[rpc] = 7999 + number;
     preferred[operator] = 8079 + number;
     preferred[peer] = 8499 + number;
@@ -273,8 +277,9 @@ function readyLine(
     ready: true,
     data: folder.path,
     service: { url: nodes[0]?.url ?? '', certificate: folder.serviceCertificate },
-    nodes: nodes.map(({ url, ledger, operator, nodeId, pid, peer }) => ({
+    nodes: nodes.map(({ url, ledger, operator, nodeId, pid, peer, federation }) => ({
       ...{ url, ledger, operator, nodeId, pid, peer },
+      ...(federation === undefined ? {} : { federation }),
     })),
     organisations: connectors.map((connector, index) => {
       const { certificate, key } = folder.organisation(index + 1);
