@@ -108,7 +108,7 @@ it('says what is missing where there is no TPM', async () => {
     },
   });
   expect(readdirSync(join(folder, 'none', 'node', 'ledger'))).toEqual([]);
-});
+}, 60_000);
 
 it('does not start on hardware with a key beside what it seals', async () => {
   const attestation = { platform: 'azure-cvm' };
@@ -124,7 +124,7 @@ it('does not start on hardware with a key beside what it seals', async () => {
   const checked = await runProgram(['node', 'start', '--config', path, '--check', '--json']);
   expect(checked.code).toBe(1);
   expect(checked.stdout).toContain('sealing.allow_insecure');
-});
+}, 60_000);
 
 it('joins and recovers with its TPM, and goes on after either', async () => {
   const data = join(folder, 'service');
