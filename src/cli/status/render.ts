@@ -113,6 +113,7 @@ function rowOf(node: SeenNode, cluster: Cluster): Row {
 }
 
 function roleOf({ role, state }: NodeStatus, isPrimary: boolean): string {
+  if (state === 'PartOfPublicNetwork') return 'recovering';
   if (state !== 'PartOfNetwork') return state === 'Pending' ? 'pending' : 'catching up';
   switch (role) {
     case 'leader':
