@@ -96,18 +96,27 @@ interface Run {
 
 /** A node of this name, with more settings of the vault, on a machine; what it says first. */
 async function run(name: string, more: object = {}, machine = GOOD): Promise<Run> {
+  return await runSealedBy(
+    name,
+    { kind: 'key-vault', key_vault: vaultSettings(more) },
+    machine,
+  );
+}
+
+const vaultSettings = (more: object): object => ({
+  ...{ vault_url: vault.url, key_name: KEY, key_version: version },
+  ...{ attestation_service: maa.url, authorities_file: '../authorities.pem' },
+  ...{ release_policy_file: '../policy.json', token_resource: RESOURCE },
+  ...{ identity_url: `${identity.url}/token`, managed_identity_client_id: 'us' },
+  ...more,
+});
+
+async function runSealedBy(name: string, sealing: object, machine: MachineFile): Promise<Run> {
   const home = join(folder, name);
   mkdirSync(home, { recursive: true });
-  const key_vault = {
-    ...{ vault_url: vault.url, key_name: KEY, key_version: version },
-    ...{ attestation_service: maa.url, authorities_file: '../authorities.pem' },
-    ...{ release_policy_file: '../policy.json', token_resource: RESOURCE },
-    ...{ identity_url: `${identity.url}/token`, managed_identity_client_id: 'us' },
-    ...more,
-  };
   const { path } = await firstNodeFiles(home, {
     attestation: { platform: 'snp-configfs' },
-    sealing: { kind: 'key-vault', key_vault },
+    sealing,
   });
   const machineFile = join(folder, `machine-${children.length}.json`);
   writeMachine(machineFile, machine);
@@ -164,6 +173,15 @@ test('a node starts, stops, and goes on, its key being released to its code alon
     message: expect.stringMatching(/hostdata is "0101.*, not "bbbb/),
   });
 }, 120_000);
+
+test('a node on hardware with its key beside what it seals says that it is insecure', async () => {
+  const { line, said, stop } = await runSealedBy('plain', { allow_insecure: true }, GOOD);
+  expect(line).toMatchObject({ ready: true, sealing: 'virtual' });
+  expect(said()).toMatch(
+    /INSECURE\. The keys in .* are sealed with a key that lies beside them/,
+  );
+  await stop();
+}, 60_000);
 
 test('another version is taken when it is named, and the former one as long as it is', async () => {
   const first = await run('rotated');
