@@ -7,7 +7,7 @@ import { EXIT } from './exit-codes.ts';
 import type { NodeAction } from './node/action.ts';
 import { RECOVER } from './node/recover.ts';
 import { RESTART } from './node/restart.ts';
-import { JOIN, START } from './node/start.ts';
+import { JOIN, RUN, START } from './node/start.ts';
 import { REMOVE, TRUST } from './node/trust.ts';
 
 const SETTINGS: NodeAction = {
@@ -23,12 +23,22 @@ Prints the reference page of all settings of a node's configuration, in Markdown
   },
 };
 
-const ACTIONS: readonly NodeAction[] = [START, JOIN, RECOVER, TRUST, REMOVE, RESTART, SETTINGS];
+const ACTIONS: readonly NodeAction[] = [
+  START,
+  JOIN,
+  RUN,
+  RECOVER,
+  TRUST,
+  REMOVE,
+  RESTART,
+  SETTINGS,
+];
 
 const USAGE = `Usage: concordat node ACTION [OPTIONS]
 
   node start --config FILE     run the first node of a new service, or go on with one
   node join --config FILE      run a node that joins a service, or go on with one
+  node run --config FILE       start or join, whichever the configuration says
   node recover --config FILE   run a node that takes a lost service over from its ledgers
   node trust ID                let a node in that has asked to join, as a member
   node remove ID               have a node leave the service, as a member

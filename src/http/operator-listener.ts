@@ -140,7 +140,7 @@ async function answerRoute(
  * this address (DNS rebinding), nor as a simple request, which needs no leave.
  */
 function refusalOf(
-  { headers }: IncomingMessage,
+  { headers, socket }: IncomingMessage,
   ownHost: string,
   { contentType }: OperatorRoute,
 ): { readonly status: number; readonly text: string } | undefined {
@@ -152,9 +152,17 @@ function refusalOf(
   if (headers.origin !== undefined) {
     return { status: 403, text: 'Web pages may not order anything here.\n' };
   }
+  // Figures may be for all of a cluster; what changes the node is for who stands beside it.
+  if (!isLoopback(socket.remoteAddress ?? '')) {
+    return { status: 403, text: 'Orders are taken from this machine alone.\n' };
+  }
   const [type = ''] = (headers['content-type'] ?? '').split(';');
   if (contentType === undefined || type.trim().toLowerCase() === contentType) return undefined;
   return { status: 415, text: `The body must be ${contentType}.\n` };
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || /^(?:::ffff:)?127\./.test(address);
 }
 
 /** The body, or undefined when it is too long. */

@@ -51,8 +51,7 @@ it('publishes another address than it listens on', async () => {
     },
   });
   const { path } = await firstNodeFiles(folder, publishedAs('node-0.example'));
-  const start = () =>
-    startProgram<NodeReadyLine>(['node', 'start', '--config', path, '--json']);
+  const start = () => startProgram<NodeReadyLine>(['node', 'run', '--config', path, '--json']);
   const first = await start();
   const ca = readFileSync(first.ready.service.certificate, 'utf8');
   const seen = await ask(rpc, '/node/network/nodes/self', 'node-0.example', ca);

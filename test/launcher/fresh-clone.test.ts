@@ -1,12 +1,15 @@
 // The real thing: a fresh copy of the project with no node_modules, and the packed package in an
 // empty folder, with the real npm and the real registry. Runs under `npm run test:long` only.
 
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import * as fs from 'node:fs';
+import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
+import { startTlsService } from '../support/tls-service.ts';
 import { projectFiles, projectRoot } from '../tidy/source-files.ts';
 import { outerNode } from './mini-tree.ts';
 
@@ -105,4 +108,76 @@ describe.skipIf(!isLong)('with the real npm (npm run test:long)', () => {
     },
     TIMEOUT_MS,
   );
+
+  test(
+    'a connector is installed from the packed package alone, and serves',
+    async () => {
+      const service = await startTlsService((_, reply) => reply.end("I'm up!"));
+      await inTemporaryFolder(async (folder) => {
+        const copy = join(folder, 'copy');
+        copyProject(copy);
+        const env = cleanEnvironment();
+        await run('npm', ['pack', '--pack-destination', folder], { cwd: copy, env });
+        const tarball = fs.readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '';
+        const empty = join(folder, 'empty');
+        fs.mkdirSync(empty);
+        fs.writeFileSync(join(empty, 'package.json'), '{"private":true}');
+        await run('npm', ['install', '--no-audit', join(folder, tarball)], { cwd: empty, env });
+        fs.writeFileSync(join(empty, 'service.pem'), service.certificate);
+        fs.writeFileSync(join(empty, 'organisation.pem'), service.client.certificate);
+        fs.writeFileSync(join(empty, 'organisation.key'), service.client.key);
+        const config = {
+          service: [service.url],
+          serviceCertificate: 'service.pem',
+          certificate: 'organisation.pem',
+          key: 'organisation.key',
+          socket: 'q/tm.ipc',
+          allowInsecureVirtual: true,
+        };
+        fs.writeFileSync(join(empty, 'connector.json'), JSON.stringify(config));
+        const command = ['concordat', 'connector', '--config', 'connector.json', '--json'];
+        const child = spawn('npx', command, {
+          ...{ cwd: empty, env, detached: true },
+          stdio: ['ignore', 'pipe', 'inherit'],
+        });
+        try {
+          const [line] = (await once(child.stdout, 'data')) as [Buffer];
+          const socketPath = join(empty, 'q/tm.ipc');
+          expect(JSON.parse(line.toString())).toMatchObject({
+            ready: true,
+            transactionManager: { socket: socketPath },
+          });
+          expect(await upcheckOver(socketPath)).toBe("I'm up!");
+          // The stand-in does not say that the service is open; nothing else is missing.
+          const doctor = run('npx', [...command, '--doctor'], { cwd: empty, env });
+          const { stdout } = (await doctor.catch((error: unknown) => error)) as {
+            stdout: string;
+          };
+          const { findings } = JSON.parse(stdout) as { findings: { outcome: string }[] };
+          expect(findings.filter(({ outcome }) => outcome === 'bad')).toMatchObject([
+            { step: 'organisation' },
+          ]);
+        } finally {
+          const ended = once(child, 'exit');
+          if (child.pid !== undefined) process.kill(-child.pid, 'SIGTERM');
+          await ended;
+        }
+      });
+      await service.stop();
+    },
+    TIMEOUT_MS,
+  );
 });
+
+function upcheckOver(socketPath: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path: '/upcheck' }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece;
+      });
+      response.once('end', () => resolve(text));
+    });
+    asked.once('error', reject).end();
+  });
+}

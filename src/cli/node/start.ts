@@ -46,11 +46,21 @@ ${OPTIONS}`,
   run: (args, io) => run('join', args, io),
 };
 
-async function run(
-  kind: NodeConfig['command']['kind'],
-  args: readonly string[],
-  io: CommandIo,
-): Promise<number> {
+export const RUN: NodeAction = {
+  name: 'run',
+  usage: `Usage: concordat node run --config FILE [--check] [--json]
+
+Runs a node as its configuration says: as \`node start\` where command.type is "Start", as
+\`node join\` where it is "Join". For supervisors and containers that run all nodes of a service
+with one command; a recovery is ordered by a person, with concordat node recover.
+
+${OPTIONS}`,
+  run: (args, io) => run('start or join', args, io),
+};
+
+type Begins = NodeConfig['command']['kind'] | 'start or join';
+
+async function run(kind: Begins, args: readonly string[], io: CommandIo): Promise<number> {
   const { values } = parseArgs({
     args: [...args],
     strict: true,
@@ -106,7 +116,7 @@ export async function runNode(
 
 /** Judges a configuration and the files it names. */
 export async function check(
-  kind: NodeConfig['command']['kind'],
+  kind: Begins,
   file: string,
   json: boolean,
   io: CommandIo,
@@ -151,12 +161,9 @@ export async function configFrom(file: string): Promise<NodeConfig> {
 }
 
 /** Refuses a configuration that is for another command. */
-export function mustBe(
-  kind: NodeConfig['command']['kind'],
-  { command }: NodeConfig,
-  file: string,
-): void {
+export function mustBe(kind: Begins, { command }: NodeConfig, file: string): void {
   if (command.kind === kind) return;
+  if (kind === 'start or join' && command.kind !== 'recover') return;
   throw new CodedError(
     'BadConfiguration',
     `${file}: its command.type is for concordat node ${command.kind}, not ${kind}`,
