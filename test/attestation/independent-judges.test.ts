@@ -15,6 +15,7 @@ import type { SnpPolicy } from '../../src/attestation/policy.ts';
 import { SNP_SHARED_POLICY } from '../../src/attestation/snp-verdict.ts';
 import { certificatesOfPem } from '../../src/crypto/pem-certificates.ts';
 import { judgePath, vectorsFolder } from '../support/judges.ts';
+import { pemOf } from './fake-certificates.ts';
 import { sha256Hex, snpEvidence } from './fake-pki.ts';
 import {
   goSevGuest,
@@ -142,12 +143,13 @@ function recordedCases(folder: string): readonly Case[] {
       readFileSync(join(folder, name, 'meta.json'), 'utf8'),
     );
     const report = new Uint8Array(readFileSync(join(folder, name, 'report.bin')));
-    const chain = join(folder, name, 'chain.pem');
+    const file = join(folder, name, 'chain.pem');
+    const chain = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    const kind = noted.signing_key;
     const good: Case = {
-      name,
-      report,
-      chain: existsSync(chain) ? readFileSync(chain, 'utf8') : '',
-      kind: noted.signing_key,
+      ...{ name, report, chain, kind },
+      // go-sev-guest has AMD's authorities of chips with it, but not those of clouds.
+      ...(kind === 'VLEK' ? { believed: pemOf(...certificatesOfPem(chain).slice(1)) } : {}),
       product: processor ?? 'Milan',
       policy: SNP_SHARED_POLICY,
       roots: AMD_ROOTS,
