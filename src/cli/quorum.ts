@@ -7,14 +7,16 @@ import type { Command } from './command.ts';
 import type { QuorumAction } from './quorum/action.ts';
 import { IMPORT } from './quorum/import.ts';
 import { IMPORT_CONFIG } from './quorum/import-config.ts';
+import { IMPORT_KEYS } from './quorum/import-keys.ts';
 import { KEYGEN } from './quorum/keygen.ts';
 
-const ACTIONS: readonly QuorumAction[] = [KEYGEN, IMPORT_CONFIG, IMPORT];
+const ACTIONS: readonly QuorumAction[] = [KEYGEN, IMPORT_CONFIG, IMPORT_KEYS, IMPORT];
 
 const USAGE = `Usage: concordat quorum ACTION [OPTIONS]
 
   quorum keygen NAME…                 make party keys, in files that Tessera accepts too
   quorum import-config TESSERA.json   turn a Tessera configuration into ours
+  quorum import-keys PARTY-KEYS.json  hand private party keys to a running service
   quorum import                       move everything that a Tessera node holds
 
 concordat quorum ACTION --help says what each takes. docs/from-tessera.md tells the whole way.`;

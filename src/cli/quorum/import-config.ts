@@ -26,7 +26,8 @@ Private keys go nowhere else, and never to the terminal.
   --organisation N       whose keys they are in party-keys.json (default 1)
   --password-file FILE   passwords of locked keys, a line for each key; in place of the named one
   --override KEY=VALUE   as Tessera's own -o; may be given several times
-  --service URL, --service-certificate FILE, --certificate FILE, --key FILE
+  --service URL, --service-certificate FILE, --certificate FILE, --key FILE,
+  --attestation-policy FILE
                          put into connector.json, so that it is whole
   --json                 one JSON object: keys, connector, federation, residents, notes, files
 
@@ -81,7 +82,12 @@ Exit codes: 0 done, whatever had no counterpart; 3 a key does not open, a file c
   },
 };
 
-const SERVICE_FILES = ['service-certificate', 'certificate', 'key'] as const;
+const SERVICE_FILES = [
+  'service-certificate',
+  'certificate',
+  'key',
+  'attestation-policy',
+] as const;
 
 function camel(name: string): string {
   return name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());

@@ -107,9 +107,10 @@ test.each(commands)(
 );
 
 test('every option that the page names is one of the command’s', async () => {
-  const { stdout } = await runProgram(['quorum', 'import', '--help']);
-  const config = await runProgram(['quorum', 'import-config', '--help']);
-  const known = `${stdout}${config.stdout}`;
+  let known = '';
+  for (const action of ['import', 'import-config', 'import-keys']) {
+    known += (await runProgram(['quorum', action, '--help'])).stdout;
+  }
   for (const [, line = ''] of PAGE.matchAll(/(?:npx )?concordat quorum import(.*)$/gm)) {
     for (const [option] of line.matchAll(/--[a-z-]+/g)) expect(known).toContain(option);
   }

@@ -231,6 +231,42 @@ describe('a peer', () => {
   });
 });
 
+describe('private keys', () => {
+  const own = () => join(folder, 'own-keys.json');
+  const hand = (...flags: readonly string[]) =>
+    runProgram(['quorum', 'import-keys', own(), ...flags, ...as(1)]);
+
+  test('are handed to nodes that may be trusted, and to no others', async () => {
+    writeFileSync(own(), JSON.stringify([one]));
+    const unsaid = await hand();
+    expect(unsaid).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('which nodes may'),
+    });
+    const policy = join(folder, 'policy.json');
+    writeFileSync(policy, JSON.stringify({ version: 1, platforms: { snp: {} } }));
+    const refused = await hand('--attestation-policy', policy);
+    expect(refused).toMatchObject({ code: 3, stderr: expect.stringContaining('is refused') });
+    expect(`${refused.stdout}${refused.stderr}`).not.toContain(one.privateKey);
+    const ran = await hand('--allow-insecure-virtual', '--json');
+    expect(JSON.parse(ran.stdout)).toEqual({
+      ok: true,
+      keys: [{ publicKey: one.publicKey, outcome: 'known' }],
+    });
+  });
+
+  test('of another organisation are refused', async () => {
+    writeFileSync(own(), JSON.stringify([two]));
+    const ran = await hand('--allow-insecure-virtual');
+    expect(ran).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('refused: 404 Public'),
+    });
+    const none = await runProgram(['quorum', 'import-keys', '--json']);
+    expect(none).toMatchObject({ code: 2, stderr: expect.stringContaining('name a file') });
+  });
+});
+
 describe('what is wrong with the call is said', () => {
   test.each([
     ['no source', [], 2, 'say where from'],

@@ -1,6 +1,7 @@
 /** What an organisation brings over from its Tessera node: who sees it, and what is refused. */
 import { describe, expect, test } from 'vitest';
 import type { AppResponse } from '../../../src/apps/interface.ts';
+import { PARTY_PRIVATE_KEYS } from '../../../src/apps/organisations.ts';
 import { decodePayload } from '../../../src/apps/quorum/payload-record.ts';
 import { claimsDigestOf } from '../../../src/apps/quorum/sending.ts';
 import { OUTSIDE_PAYLOADS, PAYLOADS } from '../../../src/apps/quorum/tables.ts';
@@ -376,6 +377,28 @@ describe('a raw payload', () => {
     });
     expect(response.status).toBe(201);
     expect(jsonIn(response).key).toBe(key(sealed));
+  });
+});
+
+describe('the private half of a party key', () => {
+  const half = (publicKey: string, privateKey: string) => ({
+    path: '/key' as '/raw',
+    body: { publicKey, privateKey },
+  });
+
+  test('is taken from its owner alone, and then what it sealed opens', () => {
+    const { keys, runtime, bring, payload } = network();
+    const [one, two] = keys;
+    // As governance leaves it: the key is the organisation's, and nobody has its other half.
+    runtime.setUp((tx) => tx.table(PARTY_PRIVATE_KEYS).remove(bytesOf(one.publicKey)));
+    const sealed = sealedByTessera({ from: one, to: [two] });
+    expect(payload(1, sealed, sealed.whole)).toMatch(/^400 .*none of the caller's keys$/);
+    expect(said(bring(2, half(one.publicKey, one.privateKey)))).toMatch(/^404 Public key/);
+    expect(said(bring(1, half(one.publicKey, two.privateKey)))).toMatch(/^400 the private key/);
+    expect(said(bring(1, half(one.publicKey, 'AAAA')))).toMatch(/^400 privateKey has 3 bytes/);
+    expect(said(bring(1, half(one.publicKey, one.privateKey)))).toBe('stored');
+    expect(said(bring(1, half(one.publicKey, one.privateKey)))).toBe('known');
+    expect(payload(1, sealed, sealed.whole)).toBe('stored');
   });
 });
 

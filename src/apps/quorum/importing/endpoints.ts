@@ -13,6 +13,7 @@ import type { Route } from '../surface.ts';
 import { refuseWith } from '../wire/answers.ts';
 import { type Body, readBody } from '../wire/body.ts';
 import { chooseForm, JSON_TYPE } from '../wire/media.ts';
+import { takeKey } from './keys.ts';
 import { storeRaw } from './raw.ts';
 import { outcome, storeTransferred } from './storing.ts';
 import { keysIn, required, transferredIn } from './transferred.ts';
@@ -26,6 +27,7 @@ export function importRoutes(random: Random): readonly Route[] {
     ),
     route('/raw', 'Takes over a payload that waits for its transaction', storeRaw),
     route('/group', 'Takes over a privacy group', takeGroup),
+    route('/key', 'Takes over the private half of a party key', takeKey),
   ];
 }
 
