@@ -51,7 +51,7 @@ async function refused(args: readonly string[]): Promise<unknown> {
   return JSON.parse(stdout);
 }
 
-it('starts, stops and goes on; other code does not, until the old one runs again', async () => {
+it('starts, stops and goes on; other code and another machine do not', async () => {
   const { tpm, sealing, isClean } = machine('first');
   const home = join(folder, 'first');
   const { path, config } = await firstNodeFiles(home, { sealing });
@@ -126,7 +126,7 @@ it('does not start on hardware with a key beside what it seals', async () => {
   expect(checked.stdout).toContain('sealing.allow_insecure');
 }, 60_000);
 
-it('joins and recovers with its TPM, and goes on after either', async () => {
+it('joins and recovers with its TPM; what joined does not go on as other code', async () => {
   const data = join(folder, 'service');
   const sandbox = await startSandboxProgram(['--data', data]);
   const joins = machine('joiner');
