@@ -118,11 +118,6 @@ export function storeGroup(tx: Transaction, group: PrivacyGroup): void {
   }
 }
 
-/** A group by its id, whoever its members are; undefined if there is none or it was deleted. */
-export function groupById(view: ReadView, id: Buffer): PrivacyGroup | undefined {
-  return activeGroup(view, id);
-}
-
 /** Marks a group as deleted. */
 export function deleteGroup(tx: Transaction, group: PrivacyGroup): void {
   putRow(tx, group, 'DELETED');

@@ -72,6 +72,7 @@ export function groupTransfer(id: Uint8Array, group: PushedGroup): Transfer {
       name: group.name,
       description: group.description,
       members: group.members.map(base64Of),
+      seed: base64Of(group.seed),
     },
   };
 }

@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { AppResponse } from '../../../src/apps/interface.ts';
 import { PARTY_PRIVATE_KEYS } from '../../../src/apps/organisations.ts';
+import { groupIdOf } from '../../../src/apps/quorum/group-id.ts';
 import { decodePayload } from '../../../src/apps/quorum/payload-record.ts';
 import { claimsDigestOf } from '../../../src/apps/quorum/sending.ts';
 import { OUTSIDE_PAYLOADS, PAYLOADS } from '../../../src/apps/quorum/tables.ts';
@@ -411,24 +412,32 @@ describe('a privacy group', () => {
     type: 'PANTHEON' as const,
     state: 'ACTIVE' as const,
   });
-  const id = Buffer.alloc(32, 9);
+  const moved = (members: readonly PartyKeyPair[]) => {
+    const made = group(members);
+    return groupTransfer(groupIdOf(made.members, made.seed), made);
+  };
 
   test('keeps its id, and is seen by its members', () => {
     const { keys, bring, first, second, third } = network();
-    const transfer = groupTransfer(id, group([keys[0], keys[1], keys[3]]));
+    const transfer = moved([keys[0], keys[1], keys[3]]);
     expect(said(bring(1, transfer))).toBe('stored');
     expect(said(bring(2, transfer))).toBe('known');
-    const asked = { privacyGroupId: id.toString('base64') };
+    const asked = { privacyGroupId: transfer.name };
     const statuses = [first, second, third].map(
       (client) => client.post('/retrievePrivacyGroup', asked, 'application/json').status,
     );
     expect(statuses).toEqual([200, 200, 404]);
+    const removed = { ...asked, from: keys[0].publicKey };
+    expect(first.post('/deletePrivacyGroup', removed, 'application/json').status).toBe(200);
+    expect(said(bring(1, transfer))).toBe('known');
+    expect(second.post('/retrievePrivacyGroup', asked, 'application/json').status).toBe(404);
   });
 
-  test('of others, or known with other members, is refused', () => {
+  test('of others, or whose id is not that of its members, is refused', () => {
     const { keys, bring } = network();
-    expect(said(bring(3, groupTransfer(id, group([keys[0], keys[1]]))))).toMatch(/^403/);
-    bring(1, groupTransfer(id, group([keys[0], keys[1]])));
-    expect(said(bring(1, groupTransfer(id, group([keys[0]]))))).toMatch(/^409 privacy group/);
+    const transfer = moved([keys[0], keys[1]]);
+    expect(said(bring(3, transfer))).toMatch(/^403/);
+    const other = groupTransfer(bytesOf(transfer.name), group([keys[0]]));
+    expect(said(bring(1, other))).toMatch(new RegExp(`^400 id ${transfer.name.slice(0, 8)}`));
   });
 });

@@ -6,9 +6,9 @@ import { base64Of, equalBytes } from '../../../base/bytes.ts';
 import type { Random } from '../../../base/environment.ts';
 import type { ReadView } from '../../../kv/tables.ts';
 import { answer, type Step } from '../../interface.ts';
-import { groupById, storeGroup } from '../groups.ts';
+import { groupIdOf } from '../group-id.ts';
+import { groupRow, storeGroup } from '../groups.ts';
 import { callerOf, type Organisation, owns } from '../organisation.ts';
-import { includes } from '../rules.ts';
 import type { Route } from '../surface.ts';
 import { refuseWith } from '../wire/answers.ts';
 import { type Body, readBody } from '../wire/body.ts';
@@ -51,18 +51,18 @@ function route(
 function takeGroup(view: ReadView, caller: Organisation, body: Body): Step {
   const id = required(body, 'privacyGroupId');
   const members = keysIn(body, 'members');
+  const seed = required(body, 'seed');
   const shown = base64Of(id);
   if (!members.some((member) => owns(caller, member))) {
     throw refuseWith(403, `the caller is no member of privacy group ${shown}`);
   }
-  const known = groupById(view, id);
-  if (known !== undefined) {
-    const same =
-      known.members.every((member) => includes(members, member)) &&
-      known.members.length === members.length;
-    if (same && equalBytes(known.id, id)) return answer(outcome(id, 'known'));
-    throw refuseWith(409, `privacy group ${shown} is known with other members`);
+  const own = groupIdOf(members, seed);
+  if (!equalBytes(own, id)) {
+    const sentence = `id ${shown} is not that of its members and its seed, which is`;
+    throw refuseWith(400, `${sentence} ${base64Of(own)}`);
   }
+  // One that was deleted here stays so, whatever an older dump says.
+  if (groupRow(view, id) !== undefined) return answer(outcome(id, 'known'));
   return {
     kind: 'write',
     apply: (tx) => {
@@ -72,6 +72,7 @@ function takeGroup(view: ReadView, caller: Organisation, body: Body): Step {
         description: body.text('description') ?? '',
         type: 'PANTHEON',
         members,
+        seed,
       });
       return outcome(id, 'stored');
     },
