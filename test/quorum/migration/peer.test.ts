@@ -2,11 +2,15 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { CodedError } from '../../../src/base/errors.ts';
 import { askedFor, hashesIn, takePushes } from '../../../src/cli/quorum/import-sources.ts';
-import { Importer } from '../../../src/cli/quorum/importer.ts';
+import { Importer, type Sourced } from '../../../src/cli/quorum/importer.ts';
+import { startReceivingPeer } from '../../../src/cli/quorum/receiving-peer.ts';
 import { TesseraPeer } from '../../../src/cli/quorum/tessera-peer.ts';
+import type { Transfer } from '../../../src/cli/quorum/transfer-body.ts';
+import { endorsedCertificate, serviceCertificate } from '../../../src/crypto/certificates.ts';
+import { SigningKey } from '../../../src/crypto/keys.ts';
 import { QuorumClient, transactionPath } from '../../support/quorum-client.ts';
 import { type PartyKeyPair, quorumInMemory } from '../../support/quorum-network.ts';
-import { ResendingTessera } from './resending-tessera.ts';
+import { type PeerIdentity, ResendingTessera } from './resending-tessera.ts';
 import { noJournal, ServiceInMemory } from './service-in-memory.ts';
 import {
   bytesOf,
@@ -197,6 +201,71 @@ describe('payloads by their hashes', () => {
     expect(() => hashesIn('nonsense', 'hashes')).toThrow(CodedError);
   });
 });
+
+describe('over TLS', () => {
+  const validity = { fromMs: Date.now() - 60_000, days: 1 };
+
+  async function authority() {
+    const own = SigningKey.generate('P-384');
+    const ca = await serviceCertificate(own, 'CN=Consortium', validity);
+    const issue = async (): Promise<PeerIdentity> => {
+      const key = SigningKey.generate('P-256');
+      const issuer = { key: own, certificatePem: ca };
+      const hosts = ['127.0.0.1'];
+      const der = key.publicKeyDer;
+      const cert = await endorsedCertificate(der, 'CN=Peer', hosts, validity, issuer);
+      return { cert, key: key.privateKeyPem(), ca };
+    };
+    return { ca, issue };
+  }
+
+  test('both sides show certificates of one authority', async () => {
+    const { keys, service, importer, own } = network();
+    const consortium = await authority();
+    const [mine, theirs] = [await consortium.issue(), await consortium.issue()];
+    const started = new ResendingTessera(heldBy(keys));
+    started.identity = theirs;
+    running.push(await started.start());
+    const signal = new AbortController().signal;
+    const tls = { trusted: consortium.ca, certificate: mine.cert, key: mine.key };
+    const free = await freeAddress();
+    const url = free.url.replace('http:', 'https:');
+    const peer = new TesseraPeer({ url: started.url, signal, tls });
+    await takePushes(peer, service, importer, own, { ...free, url, tls });
+    expect(importer.counts).toMatchObject({ stored: 6, refused: 0 });
+
+    // A peer of another authority is not spoken with, and one without a certificate not heard.
+    const other = { ...tls, trusted: (await authority()).ca };
+    const distrusting = new TesseraPeer({ url: started.url, signal, tls: other });
+    await expect(distrusting.announce(url, [])).rejects.toMatchObject({
+      code: 'PeerUnreachable',
+    });
+    const bare = new TesseraPeer({ url: started.url, signal, tls: { trusted: consortium.ca } });
+    await expect(bare.announce(url, [])).rejects.toMatchObject({ code: 'PeerUnreachable' });
+  });
+
+  test('nothing is taken from who shows no certificate of it', async () => {
+    const { service, importer } = network();
+    const [consortium, strangers] = [await authority(), await authority()];
+    const mine = await consortium.issue();
+    const tls = { certificate: mine.cert, key: mine.key, trusted: consortium.ca };
+    const receiving = await startReceivingPeer(
+      { ...listening, url: 'https://127.0.0.1/', tls },
+      { open: (sealed) => service.open(sealed), take: (one) => importer.take(wrap(one)) },
+    );
+    const url = `https://127.0.0.1:${receiving.port}/`;
+    const { cert, key } = await strangers.issue();
+    const foreign = { trusted: consortium.ca, certificate: cert, key };
+    const signal = new AbortController().signal;
+    const stranger = new TesseraPeer({ url, signal, tls: foreign });
+    await expect(stranger.announce(url, [])).rejects.toMatchObject({ code: 'PeerUnreachable' });
+    const known = new TesseraPeer({ url, signal, tls: { ...tls } });
+    await known.announce(url, []);
+    await receiving.close();
+  });
+});
+
+const wrap = (transfer: Transfer): Sourced => ({ kind: 'transfer', transfer });
 
 test('stopping ends a question that is never answered', async () => {
   const { keys } = network();

@@ -4,7 +4,14 @@
  * information has told it, after it has seen that the key is held there.
  */
 import { randomUUID } from 'node:crypto';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  request as requestHttp,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createHttps, request as requestHttps } from 'node:https';
 import {
   encodeFor,
   OWN_VERSIONS,
@@ -26,7 +33,16 @@ interface Reply {
   readonly body?: string | Uint8Array;
 }
 
+/** PEM; peers show each other certificates that one of `ca` has signed. */
+export interface PeerIdentity {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
 export class ResendingTessera {
+  /** Set before it starts: then it speaks TLS, with both sides shown. */
+  identity: PeerIdentity | undefined;
   readonly #held: readonly SealedByTessera[];
   readonly #versions: readonly string[];
   readonly #known = new Map<string, string>();
@@ -45,12 +61,17 @@ export class ResendingTessera {
   }
 
   async start(): Promise<this> {
-    const server = createServer((request, response) => {
+    const listener = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#answer(request).then(
         ({ status, body = '' }) => response.writeHead(status).end(body),
         (error: unknown) => response.writeHead(500).end(String(error)),
       );
-    });
+    };
+    const strict = { requestCert: true, rejectUnauthorized: true };
+    const server: Server =
+      this.identity === undefined
+        ? createServer(listener)
+        : createHttps({ ...this.identity, ...strict }, listener);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     this.#server = server;
     return this;
@@ -59,7 +80,8 @@ export class ResendingTessera {
   get url(): string {
     const address = this.#server?.address();
     if (typeof address !== 'object' || address === null) throw new Error('it is not started');
-    return `http://127.0.0.1:${address.port}/`;
+    const scheme = this.identity === undefined ? 'http' : 'https';
+    return `${scheme}://127.0.0.1:${address.port}/`;
   }
 
   async stop(): Promise<void> {
@@ -166,12 +188,17 @@ export class ResendingTessera {
     body: Uint8Array | string,
     versions = OWN_VERSIONS.join(','),
   ): Promise<{ readonly status: number; readonly body: string }> {
-    const response = await fetch(new URL(path, url), {
-      method: 'POST',
-      body: typeof body === 'string' ? body : Buffer.from(body),
-      headers: { 'content-type': 'application/octet-stream', [VERSIONS_HEADER]: versions },
+    const target = new URL(path, url);
+    const headers = { 'content-type': 'application/octet-stream', [VERSIONS_HEADER]: versions };
+    const send = target.protocol === 'https:' ? requestHttps : requestHttp;
+    const response = await new Promise<IncomingMessage>((resolve, reject) => {
+      const asking = send(target, { method: 'POST', headers, ...this.identity }, resolve);
+      asking.on('error', reject);
+      asking.end(body);
     });
-    return { status: response.status, body: await response.text() };
+    const pieces: Buffer[] = [];
+    for await (const piece of response as AsyncIterable<Buffer>) pieces.push(piece);
+    return { status: response.statusCode ?? 0, body: Buffer.concat(pieces).toString() };
   }
 }
 
