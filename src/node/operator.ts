@@ -10,8 +10,9 @@ import {
   type OperatorRoute,
 } from '../http/operator-listener.ts';
 import { registerFederationMetrics } from './federation-metrics.ts';
-import { nodeStatusOf } from './node-status.ts';
+import { type NodeStatus, nodeStatusOf } from './node-status.ts';
 import type { NodeFigures, RunningNode } from './running-node.ts';
+import { registerStandingMetrics } from './standing-metrics.ts';
 
 export interface OpenOperatorListener extends Pick<OperatorListener, 'close'> {
   readonly address: { readonly host: string; readonly port: number };
@@ -21,29 +22,31 @@ export interface OpenOperatorListener extends Pick<OperatorListener, 'close'> {
 
 /**
  * Opens the operator's listener of a node. It is there before the front door, because a node that
- * waits for its operator must be able to say so.
+ * waits for its operator must be able to say so. `folder` is where its ledger lies.
  */
 export async function openOperatorListener(
   node: RunningNode,
   host: string,
   port: number,
   onFault: (fault: unknown) => void,
+  folder = '.',
 ): Promise<OpenOperatorListener> {
   const registry = new Registry();
   let isOpen = false;
+  const isReady = (): boolean => isOpen && node.applicationOpen() && !node.node().stopNotice;
+  const status = (): NodeStatus =>
+    nodeStatusOf(node, process.pid, isOpen ? node.frontDoorStats() : undefined);
   registerNodeMetrics(registry, node);
+  registerStandingMetrics(registry, node, { status, isReady, folder });
   const { federation } = node;
   if (federation !== undefined) registerFederationMetrics(registry, () => federation.status());
   const listener = createOperatorListener({
     registry,
-    isReady: () => isOpen && node.applicationOpen() && !node.node().stopNotice,
+    isReady,
     routes: {
       '/status': {
         method: 'GET',
-        answer: () => ({
-          status: 200,
-          json: nodeStatusOf(node, process.pid, isOpen ? node.frontDoorStats() : undefined),
-        }),
+        answer: () => ({ status: 200, json: status() }),
       },
       '/restart': acceptUnproven(node),
       ...(federation === undefined

@@ -83,7 +83,7 @@ export async function startNodeProcess(
     started.push({ stop: () => node.stop() });
     const at = config.network.operator_interface.bind_address;
     // Before the node is ready: one that waits for its operator must be able to say so.
-    const operator = await openOperatorListener(node, at.host, at.port, onFatal);
+    const operator = await openOperatorListener(node, at.host, at.port, onFatal, config.folder);
     started.push({ stop: () => operator.close() });
     await Promise.race([node.ready(), whenStopped(signal)]);
     if (signal.aborted) {
