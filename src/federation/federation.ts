@@ -61,6 +61,13 @@ export interface FederationStatus {
   readonly counters: FederationCounters;
 }
 
+/** For a scrape. */
+export interface FederationFigures {
+  readonly outbox: number;
+  readonly peers: number;
+  readonly counters: Readonly<FederationCounters>;
+}
+
 export class Federation {
   readonly #options: FederationOptions;
   readonly #deps: FederationDependencies;
@@ -100,9 +107,9 @@ export class Federation {
     this.#deps.client.close();
   }
 
-  /** Something was sent: what it left in the outbox is delivered at once. */
-  poke(): void {
-    this.#running?.worker.poke();
+  /** A payload was sent: what it left in the outbox is delivered at once. */
+  poke(payload: Uint8Array): void {
+    this.#running?.worker.poke(payload);
   }
 
   /** Answers a request that another node's peer made. */
@@ -132,8 +139,13 @@ export class Federation {
     return false;
   }
 
-  get counters(): FederationCounters {
-    return this.#counters;
+  /** What is cheap enough to be asked for again and again. */
+  figures(): FederationFigures {
+    return {
+      outbox: this.#deps.service.outboxLength(),
+      peers: this.#running?.peers.all.length ?? 0,
+      counters: this.#counters,
+    };
   }
 
   status(): FederationStatus {
@@ -142,6 +154,11 @@ export class Federation {
     const states = this.#running?.peers.all ?? [];
     const urls = new Set([...states.map(({ url }) => url), ...outside.map(({ url }) => url)]);
     const outbox = service.outbox();
+    const waiting = new Map<string, number>();
+    for (const { recipient } of outbox) {
+      const name = base64Of(recipient);
+      waiting.set(name, (waiting.get(name) ?? 0) + 1);
+    }
     const nowMs = timers.elapsedMs();
     const lastError = this.#running?.worker.lastError;
     return {
@@ -154,12 +171,11 @@ export class Federation {
       peers: [...urls].map((url) => {
         const state = states.find((one) => one.url === url);
         const keys = outside.filter((one) => one.url === url).map(({ key }) => base64Of(key));
-        const waiting = outbox.filter(({ recipient }) => keys.includes(base64Of(recipient)));
         const { answeredMs, error } = state ?? {};
         return {
           url,
           keys,
-          waiting: waiting.length,
+          waiting: keys.reduce((sum, key) => sum + (waiting.get(key) ?? 0), 0),
           ...(answeredMs === undefined
             ? {}
             : { answeredSecondsAgo: Math.round((nowMs - answeredMs) / 1000) }),

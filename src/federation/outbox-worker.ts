@@ -11,6 +11,7 @@ import { payloadKeyOf } from '../crypto/payload.ts';
 import { encodeFor, OWN_VERSIONS, unsupported, VERSIONS_HEADER } from './api-versions.ts';
 import type { FederationCounters } from './counters.ts';
 import type { EncodedPayload } from './encoded-payload.ts';
+import { OutboxQueue } from './outbox-queue.ts';
 import type { PeerClient } from './peer-client.ts';
 import { encodePrivacyGroup, type PushedGroup } from './privacy-group.ts';
 import type { Delivery, DueDelivery, FederationService } from './service.ts';
@@ -32,8 +33,12 @@ export const OUTBOX_TIMES: OutboxTimes = {
   retryMsMax: 10_000,
 };
 
-/** Deliveries that are readied at once: their payloads lie in memory. */
-const BATCH_MAX = 16;
+/** Listing the outbox takes no more than one part in so many of the time. */
+const SCAN_SHARE = 50;
+/** So often it is listed in any case. */
+const SCAN_MS_MAX = 30_000;
+/** Deliveries to one peer that are readied at once: their payloads lie in memory. */
+const BATCH_MAX = 8;
 
 export interface OutboxDependencies {
   readonly service: FederationService;
@@ -60,6 +65,7 @@ export interface Settlement {
 export class OutboxWorker {
   readonly #deps: OutboxDependencies;
   readonly #times: OutboxTimes;
+  readonly #queue = new OutboxQueue();
   readonly #busy = new Set<string>();
   /** By peer's url. */
   readonly #peerPauses = new Map<string, Pause>();
@@ -68,6 +74,8 @@ export class OutboxWorker {
   readonly #watchers = new Set<() => void>();
   #cancel: (() => void) | undefined;
   #isStopped = false;
+  #scanNotBeforeMs = 0;
+  #scanDueMs = 0;
   #lastError: string | undefined;
 
   constructor(dependencies: OutboxDependencies, times: OutboxTimes = OUTBOX_TIMES) {
@@ -85,8 +93,12 @@ export class OutboxWorker {
     for (const watcher of this.#watchers) watcher();
   }
 
-  /** The outbox has grown: no need to wait for the next look. */
-  poke(): void {
+  /** The outbox has grown, perhaps by this payload: no need to wait for the next look. */
+  poke(payload?: Uint8Array): void {
+    const { service } = this.#deps;
+    if (payload !== undefined && service.isPrimary()) {
+      for (const row of service.outbox(payload)) this.#queue.add(row);
+    }
     this.#cancel?.();
     this.#look();
   }
@@ -99,7 +111,7 @@ export class OutboxWorker {
   /** Waits until a payload is delivered to all who do not refuse it, or the time is over. */
   async settled(payload: Uint8Array, timeoutMs: number): Promise<Settlement> {
     const { timers, service } = this.#deps;
-    this.poke();
+    this.poke(payload);
     const untilMs = timers.elapsedMs() + timeoutMs;
     for (;;) {
       const missing = service.outbox(payload).map((one) => {
@@ -131,11 +143,15 @@ export class OutboxWorker {
     this.#cancel = this.#deps.timers.after(this.#times.lookMs, () => this.#look());
     const { service } = this.#deps;
     if (!service.isPrimary() || service.outboxLength() === 0) {
+      this.#queue.clear();
       this.#refusals.clear();
       return;
     }
-    for (const [url, deliveries] of this.#dueByPeer()) {
+    this.#scan();
+    for (const [url, recipients] of this.#recipientsByPeer()) {
       if (this.#busy.has(url) || isPaused(this.#peerPauses.get(url), this.#nowMs())) continue;
+      const deliveries = this.#dueFor(recipients);
+      if (deliveries.length === 0) continue;
       this.#busy.add(url);
       this.#serve(url, deliveries)
         .catch((error: unknown) => this.#note(url, error))
@@ -148,22 +164,39 @@ export class OutboxWorker {
     }
   }
 
-  /** Deliveries that may be tried now, by where they go; those that go nowhere under ''. */
-  #dueByPeer(): ReadonlyMap<string, readonly Delivery[]> {
+  /** Lists the whole outbox when it holds what nobody told of; seldom, because that takes long. */
+  #scan(): void {
     const { service } = this.#deps;
-    const urls = new Map(
-      service.outsideKeys().map(({ key, url }) => [binaryTextOf(key), url] as const),
-    );
-    const byPeer = new Map<string, Delivery[]>();
     const nowMs = this.#nowMs();
-    for (const one of service.outbox()) {
-      if (isPaused(this.#refusals.get(rowOf(one)), nowMs)) continue;
-      const url = urls.get(binaryTextOf(one.recipient)) ?? '';
+    const isDue = nowMs >= this.#scanDueMs || service.outboxLength() !== this.#queue.size;
+    if (!isDue || nowMs < this.#scanNotBeforeMs) return;
+    const rows = service.outbox();
+    this.#queue.clear();
+    for (const row of rows) this.#queue.add(row);
+    const tookMs = this.#nowMs() - nowMs;
+    this.#scanNotBeforeMs = this.#nowMs() + Math.max(this.#times.lookMs, SCAN_SHARE * tookMs);
+    this.#scanDueMs = this.#nowMs() + SCAN_MS_MAX;
+  }
+
+  /** Recipients by where they are; those who are nowhere under ''. */
+  #recipientsByPeer(): ReadonlyMap<string, readonly string[]> {
+    const known = this.#deps.service.outsideKeys();
+    const urls = new Map(known.map(({ key, url }) => [binaryTextOf(key), url] as const));
+    const byPeer = new Map<string, string[]>();
+    for (const recipient of this.#queue.recipients) {
+      const url = urls.get(recipient) ?? '';
       const same = byPeer.get(url);
-      if (same === undefined) byPeer.set(url, [one]);
-      else same.push(one);
+      if (same === undefined) byPeer.set(url, [recipient]);
+      else same.push(recipient);
     }
     return byPeer;
+  }
+
+  #dueFor(recipients: readonly string[]): readonly Delivery[] {
+    const nowMs = this.#nowMs();
+    return this.#queue
+      .waitingFor(recipients)
+      .filter((one) => !isPaused(this.#refusals.get(rowOf(one)), nowMs));
   }
 
   async #serve(url: string, deliveries: readonly Delivery[]): Promise<void> {
@@ -179,6 +212,7 @@ export class OutboxWorker {
         if (!goesOn) break;
       }
       if (done.length > 0) await service.delivered(done);
+      for (const one of done) this.#queue.remove(one);
       for (const watcher of [...this.#watchers]) watcher();
       if (!goesOn) return;
       if (done.length > 0) this.#peerPauses.delete(url);

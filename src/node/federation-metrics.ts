@@ -1,7 +1,7 @@
 /** Federation's figures for Prometheus, taken when somebody scrapes. */
 import { Counter, Gauge, type Registry } from 'prom-client';
 import type { FederationCounters } from '../federation/counters.ts';
-import type { FederationStatus } from '../federation/federation.ts';
+import type { FederationFigures } from '../federation/federation.ts';
 
 const COUNTERS: readonly (readonly [string, string, keyof FederationCounters])[] = [
   ['deliveries', 'Payloads for which a peer gave a receipt', 'delivered'],
@@ -15,7 +15,7 @@ const COUNTERS: readonly (readonly [string, string, keyof FederationCounters])[]
 
 export function registerFederationMetrics(
   registry: Registry,
-  status: () => FederationStatus,
+  figures: () => FederationFigures,
 ): void {
   const registers = [registry];
   new Gauge({
@@ -23,7 +23,7 @@ export function registerFederationMetrics(
     help: 'Deliveries that wait for a peer',
     registers,
     collect() {
-      this.set(status().outbox);
+      this.set(figures().outbox);
     },
   });
   new Gauge({
@@ -31,7 +31,7 @@ export function registerFederationMetrics(
     help: 'Peers that are known',
     registers,
     collect() {
-      this.set(status().peers.length);
+      this.set(figures().peers);
     },
   });
   for (const [name, help, which] of COUNTERS) {
@@ -41,7 +41,7 @@ export function registerFederationMetrics(
       registers,
       collect() {
         this.reset();
-        this.inc(status().counters[which]);
+        this.inc(figures().counters[which]);
       },
     });
   }

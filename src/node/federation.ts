@@ -23,6 +23,7 @@ import type { Random, Timers } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import {
   Federation,
+  type FederationFigures,
   type FederationOptions,
   type FederationStatus,
 } from '../federation/federation.ts';
@@ -78,6 +79,10 @@ export class NodeFederation {
     return this.#federation.stop();
   }
 
+  figures(): FederationFigures {
+    return this.#federation.figures();
+  }
+
   status(): FederationStatus {
     return this.#federation.status();
   }
@@ -115,7 +120,7 @@ export class NodeFederation {
   async settled(result: RunResult, sinceMs: number): Promise<RunResult> {
     const key = sentKeyOf(result.response);
     if (key === undefined || this.#service.outbox(key).length === 0) return result;
-    this.#federation.poke();
+    this.#federation.poke(key);
     if (this.#options.send === 'queued') return result;
     const leftMs = Math.max(0, STRICT_MS_MAX - (this.#deps.timers.elapsedMs() - sinceMs));
     return (await this.#federation.allHave(key, leftMs))

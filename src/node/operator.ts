@@ -39,7 +39,7 @@ export async function openOperatorListener(
   registerNodeMetrics(registry, node);
   registerStandingMetrics(registry, node, { status, isReady, folder });
   const { federation } = node;
-  if (federation !== undefined) registerFederationMetrics(registry, () => federation.status());
+  if (federation !== undefined) registerFederationMetrics(registry, () => federation.figures());
   const listener = createOperatorListener({
     registry,
     isReady,

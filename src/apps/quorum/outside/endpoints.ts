@@ -71,6 +71,9 @@ export function peerEndpoint(claim: PeerClaim): Endpoint {
     apply: (tx) => {
       const { url, versions, keys, isProven } = claim;
       for (const key of keys) {
+        if (key.length !== PARTY_KEY_BYTES) {
+          throw refuseWith(400, `a party key has ${key.length} bytes, not ${PARTY_KEY_BYTES}`);
+        }
         const owner = ownerOf(tx, key);
         if (owner !== undefined) {
           const shown = base64Of(key);

@@ -24,7 +24,18 @@ export interface OutsideParty {
 export function outsideParty(view: ReadView, key: Uint8Array): OutsideParty | undefined {
   if (key.length !== PARTY_KEY_BYTES || ownerOf(view, key) !== undefined) return undefined;
   const row = view.table(OUTSIDE_PARTIES).get(key);
-  return row === undefined ? undefined : (JSON.parse(textOf(row)) as OutsideParty);
+  return row === undefined ? undefined : partyOf(row);
+}
+
+// A row's bytes are one object for as long as the row stands, so they carry what was read of them.
+const read = new WeakMap<Uint8Array, OutsideParty>();
+
+function partyOf(row: Uint8Array): OutsideParty {
+  const known = read.get(row);
+  if (known !== undefined) return known;
+  const party = JSON.parse(textOf(row)) as OutsideParty;
+  read.set(row, party);
+  return party;
 }
 
 /** All outside parties, in the order of their keys. */
@@ -36,7 +47,7 @@ export function* outsideParties(
     const page = view.table(OUTSIDE_PARTIES).page({ after, limit: PAGE_ROWS_MAX });
     for (const { key, value } of page) {
       if (ownerOf(view, key) !== undefined) continue;
-      yield { key, ...(JSON.parse(textOf(value)) as OutsideParty) };
+      yield { key, ...partyOf(value) };
     }
     const last = page.at(-1);
     if (last === undefined || page.length < PAGE_ROWS_MAX) return;
