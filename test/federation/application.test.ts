@@ -24,7 +24,7 @@ import {
 import { type EncodedPayload, forRecipient } from '../../src/federation/encoded-payload.ts';
 import type { MemoryRuntime } from '../support/memory-runtime.ts';
 import { QuorumClient, textIn, transactionPath } from '../support/quorum-client.ts';
-import { quorumInMemory } from '../support/quorum-network.ts';
+import { layOrganisations, quorumInMemory } from '../support/quorum-network.ts';
 import { headerIn, recordedExchanges, recordedPartyKeys } from './recordings.ts';
 import { type KeyPair, madePayload, newKeyPair, opened } from './tessera-payloads.ts';
 
@@ -380,6 +380,28 @@ describe('keys outside', () => {
     const { runtime, ann } = network();
     tell(runtime, [ann.publicKey]);
     expect(runtime.last.wrote).toBe(false);
+  });
+});
+
+describe('an organisation that comes inside', () => {
+  test('reads what was sent to it before, and nothing more goes out', () => {
+    const { runtime, first, one, two, ann, bob } = network();
+    const key = first.send({ to: [base64(ann.publicKey), base64(bob.publicKey)] });
+    const keyOf = (pair: KeyPair, node: number) => ({
+      node,
+      publicKey: base64(pair.publicKey),
+      privateKey: base64(pair.privateKey),
+    });
+    const all = [keyOf(one, 1), keyOf(two, 2), keyOf(ann, 3)];
+    runtime.setUp((tx) => layOrganisations(tx, all, 3));
+    const third = new QuorumClient(runtime, 3);
+    expect(third.received(key).managedParties).toEqual([base64(ann.publicKey)]);
+    const left = due(runtime).filter((delivery) => delivery.due !== undefined);
+    expect(left.map(({ recipient }) => base64(recipient))).toEqual([base64(bob.publicKey)]);
+    third.send({ to: [base64(one.publicKey)] });
+    expect(due(runtime)).toHaveLength(2);
+    // Its old node may still run and say that the key is its own.
+    expect(tell(runtime, [ann.publicKey]).status).toBe(403);
   });
 });
 

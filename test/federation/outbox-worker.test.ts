@@ -111,7 +111,7 @@ test('readies a few payloads at a time', async () => {
   worker.stop();
 });
 
-test('does not list the outbox again for each payload that is sent while a peer is down', async () => {
+test('does not list the outbox again for each payload sent while a peer is down', async () => {
   const { worker, peer, seen, add, counters } = world();
   peer.answer = () => Promise.reject(new Error('it is down'));
   for (let n = 0; n < 100; n += 1) add();
