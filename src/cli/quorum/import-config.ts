@@ -132,9 +132,12 @@ const HEADS: Readonly<Record<SettingNote['kind'], string>> = {
 
 function reportOf(notes: readonly SettingNote[]): readonly string[] {
   return (['taken', 'no counterpart', 'warning'] as const).flatMap((kind) => {
-    const lines = notes
-      .filter((note) => note.kind === kind)
-      .map(({ setting, text }) => `  ${setting}: ${text}`);
+    // What holds for several settings is said once.
+    const settings = new Map<string, string[]>();
+    for (const { setting, text } of notes.filter((note) => note.kind === kind)) {
+      settings.set(text, [...(settings.get(text) ?? []), setting]);
+    }
+    const lines = [...settings].map(([text, names]) => `  ${names.join(', ')}: ${text}`);
     return lines.length === 0 ? [] : [HEADS[kind], ...lines];
   });
 }

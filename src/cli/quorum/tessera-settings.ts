@@ -159,13 +159,19 @@ function notesAt(given: unknown, shown: string, known: string): readonly Setting
     const fate = Object.hasOwn(SETTINGS, path) ? SETTINGS[path] : undefined;
     if (fate === undefined) return [unknownSetting(setting, name, known)];
     if (fate !== 'taken') {
-      return value === null
+      return saysNothing(value)
         ? []
         : [{ setting, kind: 'no counterpart' as const, text: fate.why }];
     }
     // What lies within these is free: key material, properties of a curve.
     return OPAQUE.has(path) ? [] : notesAt(value, setting, path);
   });
+}
+
+/** Samples write out what is off and what is empty; nobody misses that. */
+function saysNothing(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length === 0;
+  return value === null || value === false || value === 'false' || value === '';
 }
 
 const OPAQUE = new Set(['keys.keyData[].config', 'encryptor.properties']);

@@ -386,6 +386,16 @@ describe('the rest', () => {
     expect(JSON.stringify(notes)).not.toContain('sesame');
   });
 
+  test('what is off or empty is not missed', () => {
+    const config = {
+      bootstrapNode: false,
+      jdbc: { password: '' },
+      keys: { keyVaultConfigs: [] },
+    };
+    expect(notesOnNames(config)).toEqual([]);
+    expect(notesOnNames({ bootstrapNode: true })).toHaveLength(1);
+  });
+
   test.each([
     ['useWhitelist', { useWhitelist: true }, 'did you mean useWhiteList?'],
     ['peers', { peers: [] }, 'did you mean peer?'],
@@ -446,6 +456,7 @@ test('the command writes files that our own readers take, and shows no private k
       features: { enableMultiplePrivateStates: true },
       residentGroups: [{ name: 'PS1', description: '', members: [one.publicKey] }],
       usewhitelist: true,
+      jdbc: { username: 'sa', url: 'jdbc:h2:/db' },
     }),
   );
   const out = join(folder, 'out');
@@ -455,6 +466,7 @@ test('the command writes files that our own readers take, and shows no private k
   expect(ran).toMatchObject({ code: 0, stderr: '' });
   expect(ran.stdout).toMatch(/^TAKEN\n/);
   expect(ran.stdout).toContain('WARNING\n  usewhitelist:');
+  expect(ran.stdout).toContain('  jdbc.username, jdbc.url: the ledger takes the place');
   expect(ran.stdout).not.toContain(one.privateKey);
   const keys = readPartyKeys(join(out, 'party-keys.json'), 2).get(2) ?? [];
   expect(keys.map(({ publicKey }) => base64Of(publicKey))).toEqual([
