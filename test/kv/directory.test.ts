@@ -223,7 +223,7 @@ function randomKey(random: SeededRandom, prefixes: number): string {
   return `${random.below(prefixes)}`.padStart(10, 'p') + String(random.below(3));
 }
 
-test('random stores, labels, replacements, commits and rollbacks agree with a plain list', async () => {
+test('random stores, labels, replacements and rollbacks agree with a plain list', async () => {
   let steps = 0;
   await withSeeds(20, (random) => {
     const archive = new Store(['archived']);
