@@ -14,6 +14,9 @@ const CBOR_VERSION = '5.0';
 const ENHANCED_VERSIONS: readonly string[] = ['v2', '2.0', '2.1', '3.0', '4.0', '5.0'];
 const MANDATORY_VERSIONS: readonly string[] = ['4.0', '5.0'];
 
+/** Those that decide what a peer is sent, by the names that `/version/api` has too. */
+export const DECIDING_VERSIONS: readonly string[] = ['2.1', '4.0', CBOR_VERSION];
+
 /** The versions in a header; none when it is absent. */
 export function versionsOf(header: string | undefined): readonly string[] {
   if (header === undefined) return [];

@@ -6,7 +6,7 @@
 import { base64Of, binaryTextOf } from '../base/bytes.ts';
 import type { Random, Timers } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
-import { OWN_VERSIONS, VERSIONS_HEADER } from './api-versions.ts';
+import { DECIDING_VERSIONS, OWN_VERSIONS, VERSIONS_HEADER } from './api-versions.ts';
 import type { FederationCounters } from './counters.ts';
 import { doubtOf } from './key-challenge.ts';
 import { decodePartyInfo, encodePartyInfo, peerUrlOf } from './party-info.ts';
@@ -97,8 +97,9 @@ export class PartyInfoExchange {
       throw refused(`${url} names more than ${PEER_KEYS_MAX} keys`);
     const doubts: string[] = [];
     let taken = 0;
+    const spoken = await this.#versionsOf(url, versions);
     for (const { key } of own) {
-      const doubt = await this.#take(url, key, versions);
+      const doubt = await this.#take(url, key, spoken);
       if (doubt === undefined) taken += 1;
       else doubts.push(doubt);
     }
@@ -111,6 +112,29 @@ export class PartyInfoExchange {
     peers.learn(url);
     for (const peer of info.peers) peers.learn(peer);
     return encodePartyInfo({ url: peers.own, keys: [], peers: [] });
+  }
+
+  /**
+   * The versions that a peer speaks. Whoever tells may be another that names its url: a change
+   * counts only if the peer itself, asked at its url, says so too.
+   */
+  async #versionsOf(url: string, told: readonly string[]): Promise<readonly string[]> {
+    const { service, client, log } = this.#deps;
+    const known = service.outsideKeys().find((one) => one.url === url)?.versions;
+    if (known === undefined || known.join() === told.join()) return told;
+    const question = { method: 'GET', url, path: 'version/api' } as const;
+    try {
+      const { status, body } = await client.ask({ ...question, timeoutMs: ANSWER_MS_MAX });
+      const said = status === 200 ? body.toString('utf8') : '[]';
+      if (agree(JSON.parse(said) as unknown, told)) return told;
+    } catch (error) {
+      log.warn(`whether ${url} has changed its versions is not known: ${messageOf(error)}`);
+      return known;
+    }
+    log.warn(
+      `${url} itself does not say that it speaks ${told.join(',')}: that is not believed`,
+    );
+    return known;
   }
 
   /** Takes in one key of a peer, or says why not. */
@@ -181,6 +205,12 @@ export class PartyInfoExchange {
       peers.failed(url, messageOf(error));
     }
   }
+}
+
+/** Whether what a peer serves is what was told of it, where that decides how it is spoken with. */
+function agree(served: unknown, told: readonly string[]): boolean {
+  if (!Array.isArray(served)) return false;
+  return DECIDING_VERSIONS.every((one) => served.includes(one) === told.includes(one));
 }
 
 function refused(sentence: string): CodedError {

@@ -227,6 +227,27 @@ describe('party information', () => {
     expect([on.outbox(), old.stored.size]).toEqual([0, 0]);
   });
 
+  test('in the name of another does not change how that one is spoken with', async () => {
+    const on = await begin();
+    const peer = await on.meet();
+    const liar = await new TesseraDouble({ versions: '2.1' }).start();
+    on.doubles.push(liar);
+    const { url } = peer;
+    const keys = [{ key: peer.key.publicKey, url }];
+    expect((await liar.tell(on.url(), { url, keys })).status).toBe(200);
+    expect(on.allWarnings).toContain(`${url} itself does not say that it speaks 2.1`);
+    const to = [base64(peer.key)];
+    const wish = { to, privacyFlag: 2, mandatoryRecipients: to };
+    const first = await on.send(wish);
+    await eventually('it delivered', () => peer.textOf(first) !== undefined);
+    // It is another matter when the peer itself has become another.
+    peer.versions = LEGACY;
+    expect((await peer.tell(on.url())).status).toBe(200);
+    const second = await on.send(wish);
+    await eventually('it delivered too', () => peer.textOf(second) !== undefined);
+    expect(on.federation().status().counters.failed).toBe(0);
+  });
+
   test('of what others hold is not believed', async () => {
     const on = await begin();
     const peer = await new TesseraDouble().start();

@@ -48,7 +48,7 @@ const CURRENT = '2.1,3.0,4.0,5.0,v1,v2';
 
 export class TesseraDouble {
   readonly keys: readonly KeyPair[];
-  readonly versions: string;
+  versions: string;
   readonly #validates: boolean;
   #server: Server | undefined;
   #port = 0;
@@ -185,6 +185,8 @@ export class TesseraDouble {
     switch (`${request.method} ${request.url}`) {
       case 'GET /upcheck':
         return text(200, "I'm up!");
+      case 'GET /version/api':
+        return text(200, JSON.stringify(['1.0', ...versionsOf(this.versions)]));
       case 'POST /partyinfo':
         return await this.#told(decodePartyInfo(body));
       case 'POST /partyinfo/validate':
