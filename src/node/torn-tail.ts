@@ -19,8 +19,11 @@ import type { LedgerSecret } from '../ledger/secret.ts';
 
 /** Header, tag, nonce and public length: fewer bytes are no entry. */
 const ENTRY_BYTES_MIN = ENTRY_HEADER_BYTES + GCM_TAG_BYTES + 12 + 8;
-/** Sound entries end with up to eight zeros, and with one more once in 256 times. */
-const ZEROS_MIN = 16;
+/**
+ * Sound entries end with up to eight zeros, and with two more once in 65,536 times. A write that
+ * lost fewer of its last bytes than that is taken for damage, which is refused and not cut.
+ */
+const ZEROS_MIN = 10;
 
 /** Secrets under which an entry may have been sealed. */
 export type SecretsFor = (seqno: Seqno) => readonly LedgerSecret[];

@@ -219,6 +219,9 @@ function foldersOf({ set, remove }: NameChange): readonly string[] {
   return [...set.map(([path]) => path), ...remove].map((path) => posix.dirname(path));
 }
 
+const SECTOR_BYTES = 512;
+const FEW_BYTES = 16;
+
 /** What a crash of the machine leaves of a file. */
 function survivingContents(inode: Inode, chance: Chance, faults: FaultCounts): Buffer {
   const { unsynced, durable, current } = inode;
@@ -234,11 +237,27 @@ function survivingContents(inode: Inode, chance: Chance, faults: FaultCounts): B
   const last = unsynced[whole];
   const before = unsynced.slice(0, whole).reduce(changed, durable);
   if (last?.kind !== 'write') return before;
-  const cut = chance.below(last.bytes.length + 1);
+  const cut = kind === 'torn' ? chance.below(last.bytes.length + 1) : zerosFrom(last, chance);
   const bytes = Buffer.from(last.bytes.subarray(0, kind === 'torn' ? cut : last.bytes.length));
   if (kind === 'zeros') bytes.fill(0, cut);
   faults.count(kind === 'torn' ? 'disk: torn write' : 'disk: unwritten zeros');
   return changed(before, { ...last, bytes });
+}
+
+/**
+ * Where zeros begin in a write whose end did not reach the disk: at a sector, which is written whole
+ * or not at all. A sector of which the write has a few bytes only is left alone: for a node the loss
+ * of those is damage (`torn-tail.ts`).
+ */
+function zerosFrom(
+  { offset, bytes }: Change & { readonly kind: 'write' },
+  chance: Chance,
+): number {
+  const end = offset + bytes.length;
+  const sectors = Math.ceil(end / SECTOR_BYTES) - Math.floor(offset / SECTOR_BYTES);
+  const first = Math.floor(offset / SECTOR_BYTES) + chance.below(sectors + 1);
+  const from = Math.min(Math.max(first * SECTOR_BYTES - offset, 0), bytes.length);
+  return bytes.length - from < FEW_BYTES ? bytes.length : from;
 }
 
 /** Some of the changes reached the disk and others, made before them, did not. */
