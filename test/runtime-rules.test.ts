@@ -30,6 +30,27 @@ const uses: Readonly<Record<string, { readonly code: string; readonly prints: st
       console.log(variant.type);`,
     prints: 'sync',
   },
+  '@azure/attestation': {
+    code: `const { default: maa } = await import('@azure/attestation');
+      const credential = { getToken: async () => ({ token: 't', expiresOnTimestamp: 1 }) };
+      const client = new maa.AttestationAdministrationClient('https://localhost', credential);
+      console.log(typeof client.getPolicy);`,
+    prints: 'function',
+  },
+  '@azure/keyvault-keys': {
+    code: `const { KeyClient } = await import('@azure/keyvault-keys');
+      const credential = { getToken: async () => ({ token: 't', expiresOnTimestamp: 1 }) };
+      console.log(new KeyClient('https://localhost', credential).vaultUrl);`,
+    prints: 'https://localhost',
+  },
+  jose: {
+    code: `const { SignJWT, generateKeyPair, jwtVerify } = await import('jose');
+      const { privateKey, publicKey } = await generateKeyPair('RS256');
+      const token = await new SignJWT({ a: 1 }).setProtectedHeader({ alg: 'RS256' })
+        .sign(privateKey);
+      console.log((await jwtVerify(token, publicKey)).payload.a);`,
+    prints: '1',
+  },
   level: {
     code: `const { Level } = await import('level');
       const db = new Level(process.argv[1], { valueEncoding: 'view' });

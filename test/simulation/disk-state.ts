@@ -245,9 +245,9 @@ function survivingContents(inode: Inode, chance: Chance, faults: FaultCounts): B
 }
 
 /**
- * Where zeros begin in a write whose end did not reach the disk: at a sector, which is written whole
- * or not at all. A sector of which the write has a few bytes only is left alone: for a node the loss
- * of those is damage (`torn-tail.ts`).
+ * Where zeros begin in a write whose end did not reach the disk: at a sector, which is written
+ * whole or not at all. A sector of which the write has a few bytes only is left alone: for a node
+ * the loss of those is damage (`torn-tail.ts`).
  */
 function zerosFrom(
   { offset, bytes }: Change & { readonly kind: 'write' },
