@@ -123,8 +123,12 @@ export async function startConnector(
       log,
     });
     const server = serverOf((request, response) => handler.handle(request, response), overTls);
-    server.on('tlsClientError', (error: Error, { remoteAddress = 'somebody' }: Socket) =>
-      refusals.note(`${remoteAddress} (${surface})`, 'a TLS session', error.message),
+    server.on('tlsClientError', (error: TlsFault, { remoteAddress = 'somebody' }: Socket) =>
+      refusals.note(
+        `${remoteAddress} (${surface})`,
+        'a TLS session',
+        error.reason ?? error.message,
+      ),
     );
     servers.push(server);
     return server;
@@ -166,6 +170,9 @@ export async function startConnector(
     throw thrown;
   }
 }
+
+/** OpenSSL's own words, without where in its source they stand. */
+type TlsFault = Error & { readonly reason?: string };
 
 function serviceFigures(pool: SessionPool, relay: Relay): Omit<ServiceFigures, 'refusals'> {
   const { known, good } = pool.count();

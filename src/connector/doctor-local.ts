@@ -5,9 +5,9 @@
 import { constants, type Stats } from 'node:fs';
 import { access, lstat, stat } from 'node:fs/promises';
 import { request } from 'node:http';
-import { request as tlsRequest } from 'node:https';
 import { createServer } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { connect as tlsConnect } from 'node:tls';
 import { messageOf } from '../base/errors.ts';
 import { SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { isLoopback } from './admission.ts';
@@ -49,7 +49,7 @@ export async function examineMachine(
   for (const [name, port, portTls] of ports) {
     if (port === undefined) continue;
     const isForAll = name === 'health port' || portTls?.clientAuthorities !== undefined;
-    tell(await portFinding(name, port, portTls !== undefined, isForAll));
+    tell(await portFinding(name, port, portTls, isForAll));
   }
   if (options.socket === undefined && options.http === undefined) {
     tell({
@@ -198,7 +198,7 @@ async function fileFinding(path: string, found: Stats): Promise<Said> {
     const message = 'a program that has ended left it behind; a connector replaces it';
     return { outcome: 'note', message };
   }
-  const held = await heldBy({ socketPath: path }, false);
+  const held = await heldBy({ socketPath: path });
   if (state !== 'listening' || held === 'another') {
     return {
       outcome: 'bad',
@@ -217,7 +217,7 @@ async function fileFinding(path: string, found: Stats): Promise<Said> {
 async function portFinding(
   step: string,
   { host = '127.0.0.1', port }: PortOptions,
-  overTls: boolean,
+  tls: PortTls | undefined,
   isForAll: boolean,
 ): Promise<Finding> {
   const about = `${host}:${port}`;
@@ -235,7 +235,9 @@ async function portFinding(
     case undefined:
       return { about, step, outcome: 'good', message: 'it is free' };
     case 'EADDRINUSE': {
-      if ((await heldBy({ host, port }, overTls)) === 'a connector') {
+      const at = { host, port };
+      const held = tls === undefined ? await heldBy(at) : await shownBy(at, tls.certificate);
+      if (held === 'a connector') {
         return { about, step, outcome: 'note', message: 'a connector serves it now' };
       }
       const fix = `find who has it with \`ss -ltnp 'sport = :${port}'\`, or choose another`;
@@ -261,21 +263,15 @@ function listeningFault(host: string, port: number): Promise<string | undefined>
   });
 }
 
+type Holder = 'a connector' | 'another';
+
 /** Who answers there: connectors have figures that nobody else has. */
 function heldBy(
   at: { readonly socketPath: string } | { readonly host: string; readonly port: number },
-  overTls: boolean,
-): Promise<'a connector' | 'another'> {
+): Promise<Holder> {
   return new Promise((told) => {
     const signal = AbortSignal.timeout(ASK_MS_MAX);
-    const options = {
-      ...at,
-      path: '/metrics',
-      signal,
-      rejectUnauthorized: false,
-      agent: false,
-    };
-    const asked = overTls ? tlsRequest(options) : request(options);
+    const asked = request({ ...at, path: '/metrics', signal, agent: false });
     asked.once('error', () => told('another'));
     asked.once('response', (response) => {
       let text = '';
@@ -289,6 +285,29 @@ function heldBy(
       response.once('error', () => told('another'));
     });
     asked.end();
+  });
+}
+
+/** Who shows a certificate there: it may answer clients alone, but it is known by that. */
+function shownBy(
+  { host, port }: { readonly host: string; readonly port: number },
+  certificatePem: string,
+): Promise<Holder> {
+  const own = certificateIn(certificatePem);
+  return new Promise((told) => {
+    // Nothing is said in this session.
+    const socket = tlsConnect({ host, port, rejectUnauthorized: false });
+    const end = (holder: Holder): void => {
+      socket.destroy();
+      told(holder);
+    };
+    socket.setTimeout(ASK_MS_MAX, () => end('another'));
+    socket.once('error', () => end('another'));
+    socket.once('secureConnect', () => {
+      const shown = socket.getPeerX509Certificate()?.fingerprint256;
+      const isOwn = typeof own !== 'string' && shown === own.fingerprint256;
+      end(isOwn ? 'a connector' : 'another');
+    });
   });
 }
 

@@ -6,14 +6,19 @@ import { createServer } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { UNJUDGED } from '../../src/client/node-judge.ts';
+import { systemTimers } from '../../src/client/system-timers.ts';
 import {
   type Connector,
   type ConnectorOptions,
   startConnector,
 } from '../../src/connector/connector.ts';
+import { examine } from '../../src/connector/doctor.ts';
+import type { Finding } from '../../src/connector/doctor-finding.ts';
 import type { PortTls } from '../../src/connector/port-tls.ts';
 import { endorsedCertificate, serviceCertificate } from '../../src/crypto/certificates.ts';
 import { SigningKey } from '../../src/crypto/keys.ts';
+import { nodeVerifier } from '../../src/crypto/verifier-node.ts';
+import { realClock } from '../../src/node/real-time.ts';
 import { startTlsService, type TlsService } from '../support/tls-service.ts';
 
 const VALIDITY = { fromMs: Date.now() - 60_000, days: 1 };
@@ -115,9 +120,43 @@ describe('a port with TLS', () => {
     await expect(ask(open.url, {})).rejects.toThrow();
     await expect(ask(open.url, await stranger.issue(['geth']))).rejects.toThrow();
     expect(service.seen).toHaveLength(asked);
-    expect(
-      log.filter((line) => /^refused 127\.0\.0\.1 \(q2t\): a TLS session/.test(line)),
-    ).not.toEqual([]);
+    const why = 'refused 127.0.0.1 (q2t): a TLS session: peer did not return a certificate';
+    expect(log).toContain(why);
+    await open.close();
+  });
+
+  test('is known to the doctor as its own, though it answers him nothing', async () => {
+    const open = await serving({ tls });
+    const { certificate, key } = service.client;
+    const of = async (portTls: PortTls): Promise<Finding | undefined> => {
+      const findings = await examine(
+        {
+          service: {
+            nodeUrls: [service.url],
+            serviceCertificate: service.certificate,
+            certificate,
+            key,
+          },
+          http: { port: Number(new URL(open.url ?? '').port) },
+          tls: portTls,
+        },
+        {
+          policy: { platforms: { virtual: {} } },
+          verifier: nodeVerifier,
+          clock: realClock,
+          timers: systemTimers,
+        },
+        () => undefined,
+      );
+      return findings.find(({ step }) => step === 'port');
+    };
+    expect(await of(tls)).toMatchObject({
+      outcome: 'note',
+      message: 'a connector serves it now',
+    });
+    const other = await quorum.issue(['127.0.0.1']);
+    const another = await of({ ...tls, certificate: other.cert, key: other.key });
+    expect(another).toMatchObject({ outcome: 'bad', message: 'another program has it' });
     await open.close();
   });
 
