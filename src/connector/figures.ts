@@ -110,7 +110,7 @@ export class Figures {
   #serviceLines(): readonly string[] {
     const { nodesKnown, nodesHealthy, refused, counters, refusals } = this.#deps.service();
     const answers = this.#answers.flatMap((count, hundred) =>
-      hundred < 2 ? [] : [`concordat_connector_answers_total{status="${hundred}xx"} ${count}`],
+      hundred < 2 ? [] : [`concordat_connector_answers_${hundred}xx_total ${count}`],
     );
     return [
       `concordat_connector_nodes ${nodesKnown}`,

@@ -65,7 +65,7 @@ describe('the lines of refusals', () => {
     expect(lines.at(-1)).toContain(`the service says 403 no: ${CANARY}`);
     const figures = await (await fetch(`${connector.url}/metrics`)).text();
     expect(figures).toContain('concordat_connector_refusals_total 4\n');
-    expect(figures).toContain('concordat_connector_answers_total{status="4xx"} 5\n');
+    expect(figures).toContain('concordat_connector_answers_4xx_total 5\n');
     await connector.close();
     await service.stop();
   });
