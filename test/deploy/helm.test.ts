@@ -27,6 +27,7 @@ import {
 } from './rendered-chart.ts';
 
 const helm = process.env.CONCORDAT_HELM ?? '';
+if (helm === '') console.warn('skipped: no helm: set CONCORDAT_HELM to the path of helm 3');
 const ROOT = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'concordat-helm-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
