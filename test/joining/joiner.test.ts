@@ -155,6 +155,25 @@ test('what may be different in a moment is tried again, at the next target', asy
   expect(rig.progress).toContain('a:1 cannot let it in yet: 503 Busy: later');
 });
 
+// Found by a simulated service (seed 80): the only target had left the service, and the node that
+// was to let the joiner in waited for the joiner's own word, unasked.
+test('nodes that a target hears of later are asked as well', async () => {
+  const gone: JoinReply = {
+    kind: 'refused',
+    status: 500,
+    code: 'InternalError',
+    message: 'no',
+  };
+  const { rig, node } = rigWith(() => {
+    node.others = ['b:2'];
+    return gone;
+  });
+  const other = rig.service.node('b:2', CHUNKS);
+  other.replies = [rig.service.trusted];
+  await rig.join({ targets: ['a:1'] });
+  expect(other.calls).toContain('join');
+});
+
 test('a refusal is final, and says what the service said', async () => {
   const { rig } = rigWith(() => ({
     kind: 'refused',

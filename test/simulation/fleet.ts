@@ -164,6 +164,10 @@ export class Fleet implements MachineWatch {
     this.onLog(machine, `joining failed: ${messageOf(error)}`);
     if (isDiskFault(error)) {
       this.#world.timeline.after(500, () => this.resumeJoining(machine));
+    } else if (isCoded(error, 'AlreadyJoined')) {
+      // It died between having joined and being started.
+      this.joining.delete(machine);
+      machine.start();
     } else if (isCoded(error, 'JoinRefused') && this.#ids.has(machine)) {
       // Trusted and retired again before it was there.
       this.joining.delete(machine);

@@ -23,7 +23,11 @@ export class Troubles {
   readonly #fleet: Fleet;
   readonly #chance: Chance;
   readonly #faults: FaultCounts;
-  readonly #images = new Map<Machine, MachineImage>();
+  /** An older state of each machine's disk, and the voters of then. */
+  readonly #images = new Map<
+    Machine,
+    { readonly disk: MachineImage; readonly known: ReadonlySet<NodeId> }
+  >();
   /** Machines whose disks forgot, until their nodes have learned what they missed. */
   readonly forgetful = new Set<Machine>();
   /** Machines whose nodes will never start again; they are to be replaced. */
@@ -306,7 +310,8 @@ export class Troubles {
   #saveImage(): void {
     const machine = this.#chance.pick(this.#fleet.machines);
     if (machine.isAwake && machine.node?.node().state === 'PartOfNetwork') {
-      this.#images.set(machine, machine.image());
+      const known = new Set(this.#fleet.voters());
+      this.#images.set(machine, { disk: machine.image(), known });
     }
   }
 
@@ -315,15 +320,29 @@ export class Troubles {
     const { troubles } = this.#world.settings;
     if (!this.#canBeSpared(machine)) return;
     const image = this.#images.get(machine);
-    if (troubles.oldDisks && image !== undefined && this.#chance.flip(0.5)) {
+    const isOld = troubles.oldDisks && image !== undefined && this.#chance.flip(0.5);
+    if (isOld && image !== undefined && this.#canBeVouchedFor(machine, image.known)) {
       this.#faults.count('restart: old disk');
       this.#world.say(`${machine.name} gets an old disk`);
-      machine.restore(image);
+      machine.restore(image.disk);
       this.forgetful.add(machine);
       machine.blemishes.add('old disk');
     } else if (troubles.damage && this.#chance.flip(0.2) && this.#canBeLost(machine)) {
       this.#damage(machine);
     }
+  }
+
+  /**
+   * Whether all others can say what this one forgets. A joiner that has not yet held what its leader
+   * committed cannot, and an older disk may not even name it: only an operator helps then.
+   */
+  #canBeVouchedFor(machine: Machine, known: ReadonlySet<NodeId>): boolean {
+    return this.#fleet.machines.every((other) => {
+      if (other === machine || other.isRetired) return true;
+      const id = this.#fleet.idOf(other);
+      if (id === undefined) return true;
+      return known.has(id) && other.node?.node().state === 'PartOfNetwork';
+    });
   }
 
   #damage(machine: Machine): void {

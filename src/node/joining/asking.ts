@@ -11,8 +11,8 @@ import { type Admission, type AdmissionTrust, readAdmission } from './network-in
 import { mustGoOn, pause } from './pause.ts';
 
 export interface AskOptions {
-  /** Nodes to begin with, `host:port` each; at least one. */
-  readonly targets: readonly string[];
+  /** Nodes that are asked in turn, `host:port` each; at least one. They may become more. */
+  readonly targets: () => readonly string[];
   readonly retryMs: number;
   readonly trust: AdmissionTrust;
   /** What is sent; asked for before each try. */
@@ -26,6 +26,8 @@ export interface AskDependencies {
   readonly signal?: AbortSignal;
   /** Called each time that the node is told to wait; the next try comes after it. */
   readonly whilePending: () => Promise<void>;
+  /** Called each time that a node cannot let it in: it may have been asked for another. */
+  readonly whileRefused: () => Promise<void>;
 }
 
 /**
@@ -34,14 +36,16 @@ export interface AskDependencies {
  */
 export async function askToJoin(
   { targets, retryMs, trust, body }: AskOptions,
-  { sources, timers, log, signal, whilePending }: AskDependencies,
+  { sources, timers, log, signal, whilePending, whileRefused }: AskDependencies,
 ): Promise<Admission> {
   let turn = 0;
-  const nextTarget = (): string => {
+  const nextTarget = async (): Promise<string> => {
+    await whileRefused();
     turn += 1;
-    return targets[turn % targets.length] ?? '';
+    const all = targets();
+    return all[turn % all.length] ?? '';
   };
-  let address = targets[0] ?? '';
+  let address = targets()[0] ?? '';
   let redirects = 0;
   for (let tries = 1; ; tries += 1) {
     mustGoOn(signal);
@@ -67,7 +71,7 @@ export async function askToJoin(
           continue;
         }
         log.progress(`${address} and others send it on in a circle`, tries, undefined, 'tries');
-        address = nextTarget();
+        address = await nextTarget();
         redirects = 0;
         break;
       case 'refused':
@@ -78,11 +82,11 @@ export async function askToJoin(
           undefined,
           'tries',
         );
-        address = nextTarget();
+        address = await nextTarget();
         break;
       case 'silence':
         log.progress(`asking to join: ${reply.why}`, tries, undefined, 'tries');
-        address = nextTarget();
+        address = await nextTarget();
         redirects = 0;
         break;
     }

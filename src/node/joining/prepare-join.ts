@@ -230,11 +230,13 @@ class Joiner {
       return utf8(JSON.stringify(request));
     };
     return await askToJoin(
-      { targets, retryMs, trust, body },
+      { targets: () => [...new Set([...targets, ...this.#addresses])], retryMs, trust, body },
       {
         ...{ sources, timers, log },
         ...(signal === undefined ? {} : { signal }),
         whilePending: () => ledger.fetchAll(),
+        // A target may be a node that has left the service, or that waits for this very one.
+        whileRefused: () => this.#hearOfNodes(sources),
       },
     );
   }
