@@ -1,6 +1,7 @@
 /**
  * Operator's actions: `transition_node_to_trusted` and `remove_node`, ordered by a member with a
- * signed request instead of by proposal and vote, for a service whose members do not govern yet.
+ * signed request instead of by proposal and vote. Only a service with one active member takes them,
+ * where his word is the vote; where there are more, they decide by proposals (governance.md §3).
  *
  * The request is a COSE_Sign1 with the headers of governance's messages (governance.md §4) and a
  * message type of its own, so that it is taken for no proposal and no proposal for it. It counts
@@ -214,6 +215,7 @@ export function applyOperatorAction(
   certificatePem: string | undefined,
 ): ActionOutcome {
   activeMember(tx, verified.memberId);
+  mustBeAlone(tx);
   remember(tx, verified);
   const { action, args } = verified.order;
   const nodeId = args.node_id;
@@ -222,6 +224,23 @@ export function applyOperatorAction(
   }
   transitionNodeToTrusted(tx, nodeId, certificatePem);
   return { action, nodeId, nodeStatus: 'Trusted' };
+}
+
+/** Throws `VoteNeeded` where one member must not decide for the others. */
+function mustBeAlone(view: ReadView): void {
+  const active = view
+    .table(MEMBER_INFO)
+    .page()
+    .filter(
+      ({ value }) => (JSON.parse(textOf(value)) as { status?: unknown }).status === 'Active',
+    );
+  if (active.length <= 1) return;
+  throw new CodedError(
+    'VoteNeeded',
+    `${active.length} members are active, so this takes a proposal and their votes ` +
+      '(concordat gov propose), not the word of one',
+    { status: 403, members: active.length },
+  );
 }
 
 /** Notes an action among the newest ones; refuses one that is there, or older than half of them. */

@@ -1,15 +1,19 @@
 /**
- * A member's orders about nodes: trusting one that has asked to join, removing one. The order is
- * signed with the member's key and carried out by whichever node is the primary.
+ * Members' decisions about nodes: trusting one that has asked to join, removing one. They are
+ * proposals (governance.md §3, §6), for which each member whose key is at hand votes in turn until
+ * they are accepted.
  */
 import { readFileSync } from 'node:fs';
 import { CodedError } from '../../base/errors.ts';
-import { signOperatorAction } from '../../governance/operator-actions.ts';
-import { refusalIn, type ServiceAsker } from './service-asker.ts';
+import { certificateIdOf } from '../../crypto/certificates.ts';
+import { signMemberMessage } from '../../governance/messages.ts';
+import { refusalIn, type ServiceAnswer, type ServiceAsker } from './service-asker.ts';
 
 /** Certificates begin a little before now: clocks differ. */
 const BACKDATE_MS = 60 * 60 * 1000;
-const PATH = '/node/concordat/operator-actions';
+const PROPOSALS = '/members/proposals';
+const VERSION = 'api-version=2024-07-01';
+const YES = 'export function vote (proposal, proposerId) { return true }';
 /** The least of an id by which a node may be named. */
 const PREFIX_DIGITS_MIN = 6;
 
@@ -23,37 +27,76 @@ export interface MemberKeyFiles {
 
 export interface OrderOutcome {
   readonly nodeId: string;
+  /** The node's, once it is decided; `Proposed` while other members have to vote. */
   readonly status: string;
-  /** The transaction that carries it out, once that is committed. */
+  readonly proposalId: string;
+  /** The transaction of the last vote. */
   readonly transaction: string | undefined;
 }
 
-/** Orders it; rejects with what the service said if it was not done. */
+/** Proposes it and votes; rejects with what the service said if it was refused. */
 export async function orderNode(
   order: NodeOrder,
   nodeId: string,
-  member: MemberKeyFiles,
+  members: readonly MemberKeyFiles[],
   service: ServiceAsker,
   nowMs: number,
 ): Promise<OrderOutcome> {
-  const signing = {
-    certificatePem: readFileSync(member.certificate, 'utf8'),
-    privateKeyPem: readFileSync(member.key, 'utf8'),
-  };
   const validFrom = new Date(nowMs - BACKDATE_MS).toISOString();
-  const signed =
+  const action =
     order === 'trust'
-      ? await signOperatorAction(
-          'transition_node_to_trusted',
-          { node_id: nodeId, valid_from: validFrom },
-          signing,
-          nowMs,
-        )
-      : await signOperatorAction('remove_node', { node_id: nodeId }, signing, nowMs);
-  const answer = await service.postCose(PATH, signed);
-  if (answer.status !== 200) throw refusalIn(answer, `the order to ${order} ${nodeId}`);
-  const { node_status } = JSON.parse(answer.body) as { readonly node_status: string };
-  return { nodeId, status: node_status, transaction: answer.txId };
+      ? {
+          name: 'transition_node_to_trusted',
+          args: { node_id: nodeId, valid_from: validFrom },
+        }
+      : { name: 'remove_node', args: { node_id: nodeId } };
+  const what = `the proposal to ${order} ${nodeId}`;
+  const sent = async (
+    member: MemberKeyFiles,
+    path: (memberId: string) => string,
+    type: 'proposal' | 'ballot',
+    payload: unknown,
+    proposalId?: string,
+  ): Promise<{ readonly answer: ServiceAnswer; readonly body: ProposalState }> => {
+    const certificatePem = readFileSync(member.certificate, 'utf8');
+    const message = {
+      type,
+      createdAt: Math.floor(nowMs / 1000),
+      payload: Buffer.from(JSON.stringify(payload)),
+      ...(proposalId === undefined ? {} : { proposalId }),
+    };
+    const keyPem = readFileSync(member.key, 'utf8');
+    const signed = await signMemberMessage(message, certificatePem, keyPem);
+    const below = path(certificateIdOf(certificatePem));
+    const answer = await service.postCose(`/gov${PROPOSALS}${below}?${VERSION}`, signed);
+    if (answer.status !== 200) throw refusalIn(answer, what);
+    return { answer, body: JSON.parse(answer.body) as ProposalState };
+  };
+  const [proposer] = members;
+  if (proposer === undefined) throw new CodedError('Usage', 'no member is there to propose it');
+  let last = await sent(proposer, () => ':create', 'proposal', { actions: [action] });
+  const { proposalId } = last.body;
+  for (const member of members) {
+    if (last.body.proposalState !== 'Open') break;
+    const path = (id: string): string => `/${proposalId}/ballots/${id}:submit`;
+    last = await sent(member, path, 'ballot', { ballot: YES }, proposalId);
+  }
+  const { proposalState } = last.body;
+  if (proposalState !== 'Open' && proposalState !== 'Accepted') {
+    throw new CodedError('NotDecided', `${what} is ${proposalState}`, { proposalId });
+  }
+  const status = proposalState === 'Open' ? 'Proposed' : await statusOf(nodeId, service);
+  return { nodeId, status, proposalId, transaction: last.answer.txId };
+}
+
+interface ProposalState {
+  readonly proposalId: string;
+  readonly proposalState: string;
+}
+
+async function statusOf(nodeId: string, service: ServiceAsker): Promise<string> {
+  const nodes = await listNodes(service);
+  return nodes.find(({ node_id }) => node_id === nodeId)?.status ?? 'Forgotten';
 }
 
 export interface ListedNode {

@@ -7,17 +7,17 @@ import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { knownNodes, sandboxFolder } from '../sandbox/sandbox-folder.ts';
+import { knownNodes, membersOf, sandboxFolder } from '../sandbox/sandbox-folder.ts';
 import type { NodeAction } from './action.ts';
 import { type MemberKeyFiles, type NodeOrder, nodeIdOf, orderNode } from './node-orders.ts';
 import { ServiceAsker } from './service-asker.ts';
 
 const OPTIONS = `\
   ID                          the node's id, or the first six digits of it and more
-  --data DIR                  a sandbox: its nodes, and the keys of its first member
+  --data DIR                  a sandbox: its nodes, and the keys of its members, who all vote
   --url URL                   a node's front door, https://HOST:PORT; several may be named
   --service-certificate PEM   the service's certificate
-  --member-certificate PEM    the certificate and the key of a member, who orders it
+  --member-certificate PEM    the certificate and the key of a member, who proposes it and votes
   --member-key PEM
   --json                      print JSON`;
 
@@ -26,8 +26,8 @@ export const TRUST: NodeAction = {
   usage: `Usage: concordat node trust ID (--data DIR | --url URL --service-certificate PEM
                             --member-certificate PEM --member-key PEM) [--json]
 
-Lets a node in that has asked to join and whose evidence the service found to match its join
-policy. It then takes part in every decision of the service.
+Proposes to let a node in that has asked to join and whose evidence the service found to match its
+join policy. Once accepted, it takes part in every decision of the service.
 
 ${OPTIONS}`,
   run: (args, io) => run('trust', args, io),
@@ -38,7 +38,8 @@ export const REMOVE: NodeAction = {
   usage: `Usage: concordat node remove ID (--data DIR | --url URL --service-certificate PEM
                              --member-certificate PEM --member-key PEM) [--json]
 
-Has a node leave the service for good. It goes on until the others do without it, then stops.
+Proposes that a node leaves the service for good. Once accepted, it goes on until the others do
+without it, then stops.
 
 ${OPTIONS}`,
   run: (args, io) => run('remove', args, io),
@@ -61,12 +62,14 @@ async function run(order: NodeOrder, args: readonly string[], io: CommandIo): Pr
   const [id, ...rest] = positionals;
   if (id === undefined) throw usage(`say which node to ${order}: its id`);
   if (rest.length > 0) throw usage(`one node at a time, not also ${rest.join(' ')}`);
-  const { service, member } = placeOf(values);
+  const { service, members } = placeOf(values);
   const nodeId = await nodeIdOf(id, service);
-  const outcome = await orderNode(order, nodeId, member, service, Date.now());
-  const { status, transaction } = outcome;
+  const outcome = await orderNode(order, nodeId, members, service, Date.now());
+  const { status, proposalId, transaction } = outcome;
   if (values.json === true) io.out(JSON.stringify({ ok: true, ...outcome }));
-  else io.out(`node ${nodeId} is ${status}, by transaction ${transaction ?? 'unknown'}`);
+  else if (status === 'Proposed') {
+    io.out(`proposal ${proposalId} is open: other members vote on it (concordat gov ballot)`);
+  } else io.out(`node ${nodeId} is ${status}, by transaction ${transaction ?? 'unknown'}`);
   return EXIT.good;
 }
 
@@ -80,13 +83,13 @@ interface PlaceValues {
 
 function placeOf(values: PlaceValues): {
   readonly service: ServiceAsker;
-  readonly member: MemberKeyFiles;
+  readonly members: readonly MemberKeyFiles[];
 } {
   if (values.data !== undefined) {
     const folder = sandboxFolder(resolve(values.data));
     const urls = knownNodes(folder.path).map(({ url }) => url);
     const pem = readFileSync(folder.serviceCertificate, 'utf8');
-    return { service: new ServiceAsker(urls, pem), member: folder.member(1) };
+    return { service: new ServiceAsker(urls, pem), members: membersOf(folder) };
   }
   const needed = (name: keyof PlaceValues): string => {
     const value = values[name];
@@ -99,7 +102,7 @@ function placeOf(values: PlaceValues): {
   const pem = readFileSync(needed('service-certificate'), 'utf8');
   return {
     service: new ServiceAsker(values.url.map(baseOf), pem),
-    member: { certificate, key },
+    members: [{ certificate, key }],
   };
 }
 

@@ -119,6 +119,12 @@ export function readSettings(folder: SandboxFolder): SandboxSettings | undefined
   return { ...settings, nodes: settings.nodes ?? 1 };
 }
 
+/** The key files of all members of a sandbox. */
+export function membersOf(folder: SandboxFolder): readonly MemberFiles[] {
+  const count = readSettings(folder)?.members ?? 1;
+  return Array.from({ length: count }, (_, index) => folder.member(index + 1));
+}
+
 /** Where a node of a sandbox is, by its settings. */
 export interface KnownNode {
   readonly number: number;

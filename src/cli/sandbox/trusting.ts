@@ -1,5 +1,5 @@
 /**
- * Lets the nodes of a sandbox in, as its member: those that the service lists as Pending, so that
+ * Lets the nodes of a sandbox in, by vote of its members: those that the service lists as Pending, so that
  * their evidence matched its join policy, at the addresses where this sandbox started them.
  *
  * One after the other: who is trusted counts for every commit from then on, and is there a moment
@@ -11,7 +11,7 @@ import { isCoded } from '../../base/errors.ts';
 import type { NodeLog } from '../../node/node-options.ts';
 import { listNodes, orderNode } from '../node/node-orders.ts';
 import { ServiceAsker } from '../node/service-asker.ts';
-import type { SandboxFolder } from './sandbox-folder.ts';
+import { membersOf, type SandboxFolder } from './sandbox-folder.ts';
 
 const LOOK_MS = 100;
 
@@ -60,7 +60,7 @@ async function trustOne(
     const address = rpc_interfaces?.primary_rpc_interface?.published_address ?? '';
     const node = nodes.find((each) => each.address === address);
     if (status !== 'Pending' || node === undefined) continue;
-    await orderNode('trust', node_id, folder.member(1), service, Date.now());
+    await orderNode('trust', node_id, membersOf(folder), service, Date.now());
     return node;
   }
   return undefined;

@@ -413,7 +413,7 @@ describe('an entry that brings a ledger secret', () => {
     ['of another place', /SealBroken/, () => bringing({ [ME]: wrapped(fresh) }, 77)],
     [
       'that cannot be unwrapped',
-      /SealBroken: the ledger secret that entry 3 brings for this node cannot be opened/,
+      /SealBroken: the ledger secret from entry 3 on, encrypted to this node, cannot be opened/,
       () => bringing({ [ME]: base64Of(utf8('not for this node')) }),
     ],
     [
