@@ -438,6 +438,6 @@ describe('a privacy group', () => {
     const transfer = moved([keys[0], keys[1]]);
     expect(said(bring(3, transfer))).toMatch(/^403/);
     const other = groupTransfer(bytesOf(transfer.name), group([keys[0]]));
-    expect(said(bring(1, other))).toMatch(new RegExp(`^400 id ${transfer.name.slice(0, 8)}`));
+    expect(said(bring(1, other))).toContain(`400 id ${transfer.name.slice(0, 8)}`);
   });
 });
