@@ -523,7 +523,8 @@ describe('organisations', () => {
   test('a certificate, a party key and a resident come with consent only', async () => {
     const service = kit();
     const resident = {
-      ...{ privacyGroupId: partyKey, name: 'r', description: '', members: [partyKey] },
+      // As Tessera makes it, of the resident's name.
+      ...{ privacyGroupId: 'UFMx', name: 'PS1', description: '', members: [partyKey] },
     };
     await service.apply(created());
     await service.apply(

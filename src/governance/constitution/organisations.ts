@@ -183,12 +183,17 @@ action(
   },
 );
 
+// Of any bytes: Tessera makes a resident's id of its name.
+const groupId = matches(
+  /^(?=.{4,128}$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/,
+  'base64 of 1 to 96 bytes',
+);
 const checkResident = (value, at) => {
   object(value, at);
   for (const name of Object.keys(value)) {
     oneOf('privacyGroupId', 'name', 'description', 'members')(name, at + '.' + name);
   }
-  partyKey(value.privacyGroupId, at + '.privacyGroupId');
+  groupId(value.privacyGroupId, at + '.privacyGroupId');
   string(value.name, at + '.name');
   string(value.description, at + '.description');
   array(value.members, at + '.members');
@@ -204,7 +209,7 @@ byConsent('set_resident', { resident: checkResident }, (row, { resident }) => {
   );
   return { ...row, residents: [...others, resident] };
 });
-action('remove_resident', { ...one, privacy_group_id: partyKey }, (args) => {
+action('remove_resident', { ...one, privacy_group_id: groupId }, (args) => {
   const row = organisationOf(args.organisation_id);
   const residents = row.residents.filter(
     ({ privacyGroupId }) => privacyGroupId !== args.privacy_group_id,
