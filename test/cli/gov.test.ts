@@ -60,13 +60,18 @@ async function decide(members: readonly string[], path: string): Promise<unknown
   return state;
 }
 
+const NONE_OPEN = {
+  value: expect.not.arrayContaining([expect.objectContaining({ proposalState: 'Open' })]),
+};
+
 describe('concordat gov', () => {
   test('shows the service and its members', async () => {
     const { code, json } = await gov('status');
     expect(code).toBe(0);
     expect(json).toMatchObject({
       service: { status: 'Open' },
-      proposals: { value: [] },
+      // Those by which the other nodes were let in are decided.
+      proposals: NONE_OPEN,
       members: { value: [{ status: 'Active', recoveryRole: 'Participant' }] },
     });
   });
@@ -82,7 +87,7 @@ describe('concordat gov', () => {
     });
     const wrong = await gov('simulate', file('wrong', action('set_usr', {})));
     expect(wrong).toMatchObject({ code: 1, json: { description: 'set_usr: no such action' } });
-    expect((await gov('status')).json).toMatchObject({ proposals: { value: [] } });
+    expect((await gov('status')).json).toMatchObject({ proposals: NONE_OPEN });
   });
 
   test('proposes, withdraws, and says what was refused', async () => {

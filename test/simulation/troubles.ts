@@ -333,8 +333,8 @@ export class Troubles {
   }
 
   /**
-   * Whether all others can say what this one forgets. A joiner that has not yet held what its leader
-   * committed cannot, and an older disk may not even name it: only an operator helps then.
+   * Whether all others can say what this one forgets. A joiner that has not yet held what its
+   * leader committed cannot, and an older disk may not even name it: only an operator helps then.
    */
   #canBeVouchedFor(machine: Machine, known: ReadonlySet<NodeId>): boolean {
     return this.#fleet.machines.every((other) => {

@@ -1,6 +1,6 @@
 /**
- * Lets the nodes of a sandbox in, by vote of its members: those that the service lists as Pending, so that
- * their evidence matched its join policy, at the addresses where this sandbox started them.
+ * Lets the nodes of a sandbox in, by vote of its members: those that the service lists as Pending,
+ * so that their evidence matched its join policy, at the addresses where this sandbox started them.
  *
  * One after the other: who is trusted counts for every commit from then on, and is there a moment
  * later; two of them at once could cost the primary its quorum meanwhile.
