@@ -76,7 +76,7 @@ test(
         life: laterLife(stopped),
         kinds: [kind],
         offset: 4,
-        stride: isLong ? 1 : 2,
+        stride: isLong ? 1 : 3,
         onCrashed: (world, { acknowledged }, { kind: done, path }) => {
           if (path.includes('/ledger')) {
             left.push({ world, told: [...acknowledged], what: `${done} ${path}` });
