@@ -16,6 +16,8 @@ const change = (file: string, from: string, to: string): readonly PlantedChange[
   { file, from, to },
 ];
 
+// Bugs of consensus alone are planted in `test/consensus/planted-bugs.ts` too, where a seed shows
+// most of them; here are those that a whole service shows in as few seeds as a test can live.
 export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     // Not a bug of the service but of the simulation: two lives of a seed differ.
@@ -26,24 +28,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       'spread: () => Math.random() * fractionOf(random)',
     ),
     seedsMax: 40,
-  },
-  {
-    name: 'commit of an entry of an earlier view by count alone',
-    changes: change(
-      'consensus/committing.ts',
-      'log.viewAt(signature) === view ? signature : undefined;',
-      'view > 0 ? signature : undefined;',
-    ),
-    seedsMax: 200,
-  },
-  {
-    name: 'acknowledging beyond what was appended',
-    changes: change(
-      'consensus/accepting.ts',
-      'answer(replica, from, message, true, log.positionAt(agreed));',
-      'answer(replica, from, message, true, log.lastPosition);',
-    ),
-    seedsMax: 400,
   },
   {
     name: 'vote without comparing logs',
