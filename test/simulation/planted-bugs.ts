@@ -9,7 +9,6 @@ export interface PlantedBug {
   /** It takes at most so many seeds. */
   readonly seedsMax: number;
   /** It takes too long for every run of the tests. */
-  readonly isRare?: boolean;
 }
 
 const change = (file: string, from: string, to: string): readonly PlantedChange[] => [

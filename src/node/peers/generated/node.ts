@@ -236,7 +236,7 @@ export function readEnvelope(reader: WireReader): Envelope {
 }
 
 export const KNOWN_NODES_NODES_COUNT_MAX = 256;
-/** What goes with a restart report or a refused vote: the receiver may know older nodes only. */
+/** Told to every connected node, at first and now and then: it may know older nodes only. */
 export interface KnownNodes {
   readonly nodes: readonly NodeAddress[];
 }
