@@ -8,7 +8,6 @@ export interface PlantedBug {
   readonly changes: readonly PlantedChange[];
   /** It takes at most so many seeds. */
   readonly seedsMax: number;
-  /** It takes too long for every run of the tests. */
 }
 
 const change = (file: string, from: string, to: string): readonly PlantedChange[] => [
