@@ -167,11 +167,18 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   },
   {
     name: 'a repeated request done twice',
-    changes: change(
-      'apps/quorum/request-ids.ts',
-      'if (rows.length === 0) return first(',
-      'if (rows.length >= 0) return first(',
-    ),
+    changes: [
+      ...change(
+        'apps/quorum/request-ids.ts',
+        'if (rows.length === 0) return first(',
+        'if (rows.length >= 0) return first(',
+      ),
+      ...change(
+        'apps/quorum/request-ids.ts',
+        '.some(({ seqno }) => !others.has(seqno)))',
+        '.some(({ seqno }) => seqno < others.size))',
+      ),
+    ],
     seedsMax: 50,
   },
   {
