@@ -25,7 +25,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
       'spread: () => fractionOf(random)',
       'spread: () => Math.random() * fractionOf(random)',
     ),
-    seedsMax: 40,
+    seedsMax: 100,
   },
   {
     name: 'vote without comparing logs',
