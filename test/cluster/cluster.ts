@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import type { ReadyLine } from '../../src/cli/sandbox/ready-line.ts';
+import { PORT_OFFSET } from '../support/program.ts';
 import { exchange } from './exchange.ts';
 import type { HistoryLine } from './history.ts';
 import { LinkProxy, type LinkState, PASS } from './link-proxy.ts';
@@ -86,7 +87,8 @@ export class Cluster implements AsyncDisposable {
     const port = await switchboard.listen();
     const hook = pathToFileURL(join(import.meta.dirname, 'redirected-dials.ts'));
     const main = join(root, 'src/main.ts');
-    const args = ['sandbox', '--json', '--nodes', `${nodes}`, '--data', data];
+    const ports = ['--port-offset', `${PORT_OFFSET}`];
+    const args = ['sandbox', '--json', '--nodes', `${nodes}`, '--data', data, ...ports];
     const child = spawn(process.execPath, [...HARDENING, main, ...args], {
       cwd: root,
       // The last is a lifeline: the sandbox does not outlive this process, however that ends.

@@ -12,7 +12,12 @@ import type { ReadyLine } from '../../src/cli/sandbox/ready-line.ts';
 import type { Cluster } from '../../src/cli/status/cluster.ts';
 import type { NodeStatus } from '../../src/node/node-status.ts';
 import { PrivateClient } from '../support/private-client.ts';
-import { runProgram, spawnProgram, startSandboxProgram } from '../support/program.ts';
+import {
+  PORT_OFFSET,
+  runProgram,
+  spawnProgram,
+  startSandboxProgram,
+} from '../support/program.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'concordat-cluster-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -76,6 +81,9 @@ describe('a sandbox of three nodes', () => {
       const { ready } = sandbox;
       before = ready;
       expect(ready.nodes).toHaveLength(3);
+      expect(ready.nodes.map(({ peer }) => peer)).toEqual(
+        [8500, 8501, 8502].map((usual) => `127.0.0.1:${usual + PORT_OFFSET}`),
+      );
       for (const field of ['url', 'peer', 'nodeId', 'pid', 'ledger'] as const) {
         expect(new Set(ready.nodes.map((node) => node[field])).size, field).toBe(3);
       }

@@ -162,6 +162,7 @@ describe('what is not understood is named, with what to do', () => {
     ['too many organisations', ['--organisations', '65'], 2, /65.*1 to 64/],
     ['no organisation at all', ['--organisations', '0'], 2, /0.*1 to 64/],
     ['a durability that is none', ['--durability', 'maybe'], 2, /"maybe"/],
+    ['ports that there are not', ['--port-offset', '60000'], 2, /60000.*at most 50000/],
     ['keys that are not there', ['--party-keys', join(folder, 'no.json')], 3, /no\.json/],
     ['keys that are no list', ['--party-keys', file('object.json', '{}')], 3, /a list/],
     [

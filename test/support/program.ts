@@ -41,13 +41,23 @@ export interface RunningProgram<Ready = ReadyLine> {
   kill(): Promise<void>;
 }
 
+/**
+ * Ports of this worker's sandboxes: one that starts again needs its own, which a test that runs at
+ * the same time must not have taken meanwhile.
+ */
+export const PORT_OFFSET = 3_000 + 3_000 * Number(process.env['VITEST_POOL_ID'] ?? 0);
+
 /** Starts `sandbox --json` of one node, unless told otherwise, and waits until it is ready. */
 export async function startSandboxProgram(
   args: readonly string[],
   through: 'program' | 'launcher' = 'program',
 ): Promise<RunningProgram> {
   const nodes = args.includes('--nodes') ? [] : ['--nodes', '1'];
-  return await startProgram<ReadyLine>(['sandbox', '--json', ...nodes, ...args], through);
+  const ports = ['--port-offset', `${PORT_OFFSET}`];
+  return await startProgram<ReadyLine>(
+    ['sandbox', '--json', ...nodes, ...ports, ...args],
+    through,
+  );
 }
 
 /** Starts a command that says in one line of JSON that it is ready, and waits for that. */

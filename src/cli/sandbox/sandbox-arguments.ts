@@ -8,6 +8,8 @@ import { MEMBERS_DEFAULT, NODES_DEFAULT, type SandboxOptions } from './sandbox.t
 
 /** Where a sandbox lies when nobody says. */
 export const DATA_DEFAULT = '.concordat';
+/** Leaves room for the highest of the usual ports, 91xx. */
+const PORT_OFFSET_MAX = 50_000;
 
 export const SANDBOX_USAGE = `\
   --data DIR            keep the sandbox in DIR (default: ${DATA_DEFAULT});
@@ -22,6 +24,8 @@ export const SANDBOX_USAGE = `\
   --residents FILE      JSON object of residents by organisation: turns multiple private states on
   --durability KIND     fsync (default): acknowledged means on stable storage;
                         os: handed to the operating system
+  --port-offset N       add N to each usual port (8000 to 8003, 8500, 9101, …), so that a second
+                        sandbox has ports of its own; counts at the first start
   --federation KIND     speak with Tessera nodes outside; strict: a send is answered when they
                         have the payload; queued: at commit
   --peer URL            one of those nodes; they may also tell of themselves
@@ -50,6 +54,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       'party-keys': { type: 'string' },
       residents: { type: 'string' },
       durability: { type: 'string' },
+      'port-offset': { type: 'string' },
       federation: { type: 'string' },
       peer: { type: 'string', multiple: true },
       json: { type: 'boolean' },
@@ -59,6 +64,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
   const organisations = wholeNumber('--organisations', values.organisations);
   const nodes = wholeNumber('--nodes', values.nodes);
   const members = wholeNumber('--members', values.members);
+  const portOffset = portOffsetOf(values['port-offset']);
   const partyKeys = values['party-keys'];
   return {
     data: values.data,
@@ -70,6 +76,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       ...(nodes === undefined ? {} : { nodes }),
       ...(organisations === undefined ? {} : { organisations }),
       ...(members === undefined ? {} : { members }),
+      ...(portOffset === undefined ? {} : { portOffset }),
       ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
       ...federationOf(values.federation, values.peer),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
@@ -79,8 +86,15 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
 
 function wholeNumber(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (/^\d{1,4}$/.test(text)) return Number(text);
+  if (/^\d{1,5}$/.test(text)) return Number(text);
   throw new CodedError('Usage', `${option} is ${JSON.stringify(text)}, not a whole number`);
+}
+
+function portOffsetOf(text: string | undefined): number | undefined {
+  const offset = wholeNumber('--port-offset', text);
+  if (offset === undefined || offset <= PORT_OFFSET_MAX) return offset;
+  const said = `--port-offset is ${offset}; it is at most ${PORT_OFFSET_MAX}`;
+  throw new CodedError('Usage', said);
 }
 
 function federationOf(

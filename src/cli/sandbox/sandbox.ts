@@ -55,6 +55,8 @@ export interface SandboxOptions {
   /** Their presence turns multiple private states on. */
   readonly residents?: ResidentsByOrganisation;
   readonly durability: NodeOptions['durability'];
+  /** Added to the usual ports at the first start. */
+  readonly portOffset?: number;
   /** Its presence lets Tessera nodes outside send to the organisations, and they to those. */
   readonly federation?: SandboxFederation;
 }
@@ -92,7 +94,7 @@ export async function startSandbox(
   const left = settings?.left ?? [];
   const numbers = nodeNumbers({ nodes, left });
   await Promise.all(numbers.map((number) => mustBeFree(folder.node(number))));
-  const ports = await choosePorts(numbers, organisations, settings);
+  const ports = await choosePorts(numbers, organisations, options.portOffset ?? 0, settings);
   const started: { stop(): Promise<void> }[] = [{ stop: () => ports.releaseAll() }];
   const stop = async (): Promise<void> => {
     for (const each of started.splice(0).reverse()) await each.stop();
@@ -242,23 +244,24 @@ function mustBeWithin(option: string, wanted: number, most: number): void {
 async function choosePorts(
   nodes: readonly number[],
   organisations: number,
+  offset: number,
   settings: SandboxSettings | undefined,
 ): Promise<HeldPorts> {
   const preferred: Record<string, number> = {};
   const inLedger: string[] = [];
   for (const number of nodes) {
     const { rpc, peer, operator, federation } = portNames(number);
-    preferred[federation] = 8999 + number;
-    preferred[rpc] = 7999 + number;
-    preferred[operator] = 8079 + number;
-    preferred[peer] = 8499 + number;
+    preferred[federation] = 8999 + offset + number;
+    preferred[rpc] = 7999 + offset + number;
+    preferred[operator] = 8079 + offset + number;
+    preferred[peer] = 8499 + offset + number;
     inLedger.push(peer);
     // A node that is alone writes its row anew when it starts again; others are known by theirs.
     if (nodes.length > 1) inLedger.push(rpc);
   }
   for (let number = 1; number <= organisations; number += 1) {
-    preferred[`transactionManager${number}`] = 9100 + number;
-    preferred[`thirdParty${number}`] = 9080 + number;
+    preferred[`transactionManager${number}`] = 9100 + offset + number;
+    preferred[`thirdParty${number}`] = 9080 + offset + number;
   }
   const known = settings?.ports ?? {};
   const fixed = inLedger.filter((name) => known[name] !== undefined);
