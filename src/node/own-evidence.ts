@@ -15,7 +15,12 @@ import { CodedError, isCoded } from '../base/errors.ts';
 import { sha256 } from '../crypto/hash.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { nodeVerifier } from '../crypto/verifier-node.ts';
-import { type JoinJudge, joinVerdict } from '../governance/join-policy.ts';
+import {
+  type JoinFault,
+  type JoinJudge,
+  joinVerdict,
+  type RefusedJoin,
+} from '../governance/join-policy.ts';
 import type { NodeInfoRow } from '../governance/nodes.ts';
 import type { NodeLog } from './node-options.ts';
 
@@ -94,6 +99,8 @@ export async function ownEvidence(
 /**
  * Evidence at a restart. The ledger holds what this node showed when it was let in; that serves
  * when nothing newer can be had, as a certificate service that is down must not keep a node down.
+ * Rejects with `CodeNotAllowed` for code that the members no longer let in (node-lifecycle.md §10):
+ * a node that was trusted once must not bring it back.
  */
 export async function evidenceAtRestart(
   publicKeyDer: Uint8Array,
@@ -101,14 +108,24 @@ export async function evidenceAtRestart(
   dependencies: EvidenceDependencies & { readonly log: NodeLog },
 ): Promise<ShownEvidence> {
   const { row, policy } = state;
+  const shown = await freshOrLedgers(publicKeyDer, row, dependencies);
+  // A node that has left says so itself; one that the ledger does not name yet was just let in.
+  if (row?.status !== 'Trusted') return shown;
+  const verdict = joinVerdict(await nodeJudge(dependencies)(shown.evidence, policy));
+  if (verdict.admitted) return shown;
+  if (isAboutCode(verdict)) throw codeNotAllowed(verdict);
+  // It is trusted until members remove it; but they should know before clients do.
+  dependencies.log.warn(`as it is now, this node would not be let in: ${verdict.message}`);
+  return shown;
+}
+
+async function freshOrLedgers(
+  publicKeyDer: Uint8Array,
+  row: NodeInfoRow | undefined,
+  dependencies: EvidenceDependencies & { readonly log: NodeLog },
+): Promise<ShownEvidence> {
   try {
-    const own = await ownEvidence(publicKeyDer, dependencies);
-    const verdict = joinVerdict(await nodeJudge(dependencies)(own.evidence, policy));
-    if (!verdict.admitted && row !== undefined) {
-      // It is trusted until members remove it; but they should know before clients do.
-      dependencies.log.warn(`as it is now, this node would not be let in: ${verdict.message}`);
-    }
-    return own;
+    return await ownEvidence(publicKeyDer, dependencies);
   } catch (thrown) {
     const { quote_info: evidence, code_digest: codeDigest } = row ?? {};
     if (!isCoded(thrown) || evidence === undefined || codeDigest === undefined) throw thrown;
@@ -117,6 +134,26 @@ export async function evidenceAtRestart(
     );
     return { evidence, codeDigest };
   }
+}
+
+/** Faults of the code itself. Those of firmware or certificates may pass, and only warn. */
+const CODE_FAULTS: readonly JoinFault[] = [
+  'UnknownMeasurement',
+  'UntrustedUvmEndorsements',
+  'UntrustedHostData',
+];
+
+function isAboutCode({ fault, reason }: RefusedJoin): boolean {
+  return CODE_FAULTS.includes(fault) || reason === 'PlatformNotAccepted';
+}
+
+function codeNotAllowed({ fault, message }: RefusedJoin): CodedError {
+  return new CodedError(
+    'CodeNotAllowed',
+    `this node runs code that its service does not let in: ${message}. Run what the members ` +
+      'allow; a node that ran other code before joins anew, with an empty folder',
+    { fault },
+  );
 }
 
 /** What every join policy asks: a founder whom its own service would not let in stays alone. */
