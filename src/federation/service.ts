@@ -3,6 +3,7 @@
  * the tables are the application's, and nothing here knows them.
  */
 import type { AppResponse } from '../apps/interface.ts';
+import type { Seqno } from '../base/ids.ts';
 import type { EncodedPayload } from './encoded-payload.ts';
 import type { PushedGroup } from './privacy-group.ts';
 
@@ -35,10 +36,12 @@ export interface PeerClaim {
   readonly isProven: boolean;
 }
 
-export interface ResendPage {
-  readonly payloads: readonly EncodedPayload[];
-  /** After which the next page begins; absent at the end. */
-  readonly last?: Uint8Array;
+/** Where some payloads of a party lie. */
+export interface OwnPayloads {
+  /** Places in the ledger, in no order. */
+  readonly seqnos: readonly Seqno[];
+  /** Where to look on; absent at the end. */
+  readonly next?: Uint8Array;
 }
 
 /**
@@ -59,9 +62,7 @@ export interface FederationService {
   openChallenge(challenge: EncodedPayload): Promise<Uint8Array>;
   registerPeer(claim: PeerClaim): Promise<AppResponse>;
   resend(key: Uint8Array, party: Uint8Array): Promise<EncodedPayload>;
-  resendPage(
-    party: Uint8Array,
-    after: Uint8Array | undefined,
-    limit: number,
-  ): Promise<ResendPage>;
+  ownPayloads(party: Uint8Array, from: Uint8Array | undefined): Promise<OwnPayloads>;
+  /** Payloads of a party by where they lie; without those that are its own no more. */
+  resendAll(party: Uint8Array, seqnos: readonly Seqno[]): Promise<readonly EncodedPayload[]>;
 }

@@ -12,9 +12,11 @@
  * In the fourth the row of that entry makes way for this one.
  */
 import { invariant } from '../base/assert.ts';
+import { binaryTextOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import type { DirectoryChange } from './directory.ts';
+import type { MapWrites } from './write-set.ts';
 
 const WHOLE = 1;
 const LABEL_ONLY = 2;
@@ -86,6 +88,23 @@ export function decodeArchivedValue(bytes: Uint8Array): ArchivedValue {
     `a row of an archived table begins with ${view.subarray(0, 9).toString('hex')}, ` +
       'which is neither a value with its label nor a change of label',
   );
+}
+
+/** The value that an entry's writes hold under a key, or the first one when none is named. */
+export function archivedValueIn(
+  { writes }: Pick<MapWrites, 'writes'>,
+  key: Uint8Array | undefined,
+): Uint8Array | undefined {
+  const named = key === undefined ? undefined : writes.get(binaryTextOf(key));
+  for (const framed of key === undefined
+    ? writes.values()
+    : named === undefined
+      ? []
+      : [named]) {
+    const archived = decodeArchivedValue(framed);
+    if (archived.kind === 'store') return archived.value;
+  }
+  return undefined;
 }
 
 /** The label that begins at `start`, after its length, and the value behind it. */

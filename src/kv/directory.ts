@@ -15,7 +15,7 @@ import { invariant } from '../base/assert.ts';
 import { binaryTextOf, bytesOfBinaryText } from '../base/bytes.ts';
 import { type Seqno, seqnoOf } from '../base/ids.ts';
 import { type QueuedRow, RetainedRows, RowsByKey } from './retention.ts';
-import type { ArchiveRow } from './tables.ts';
+import type { ArchiveRow, ArchiveStretch } from './tables.ts';
 
 /** Bytes of a key that the directory keeps. */
 export const KEY_PREFIX_BYTES = 10;
@@ -24,6 +24,8 @@ const LABEL_OFFSET = SEQNO_OFFSET + 6;
 export const DIRECTORY_ROW_BYTES = LABEL_OFFSET + 4;
 /** Rows a page may hold before it is split: moving half of them takes about a microsecond. */
 const PAGE_ROWS_MAX = 512;
+/** Rows that a stretch looks at: a few milliseconds, so that nobody waits for it. */
+export const STRETCH_ROWS_MAX = 50_000;
 /** Rows of two neighbouring pages that become one when rows are taken out. */
 const MERGED_ROWS_MAX = PAGE_ROWS_MAX / 2;
 const ONE_KIND = 'of the rows with one label all make way for newer ones, or none do';
@@ -136,6 +138,33 @@ export class Directory {
       rows.push({ seqno, label: change.label });
     }
     return rows;
+  }
+
+  /** Committed rows with a wanted label, among so many from where the last stretch ended. */
+  stretch(
+    wants: (label: Uint8Array) => boolean,
+    from?: Uint8Array,
+    rowsMax = STRETCH_ROWS_MAX,
+  ): ArchiveStretch {
+    const wanted = new Map<number, boolean>();
+    const seqnos: Seqno[] = [];
+    let at = from === undefined ? this.#firstOf(0) : this.#placeAfter(from);
+    for (let looked = 0; at !== undefined; at = this.#next(at), looked += 1) {
+      if (looked === rowsMax) {
+        const start = at.index * DIRECTORY_ROW_BYTES;
+        return {
+          seqnos,
+          next: Buffer.from(at.page.rows.subarray(start, start + LABEL_OFFSET)),
+        };
+      }
+      const label = this.#labelAt(at);
+      const isWanted = wanted.get(label) ?? wants(this.#label(label));
+      wanted.set(label, isWanted);
+      if (!isWanted) continue;
+      const offset = at.index * DIRECTORY_ROW_BYTES + SEQNO_OFFSET;
+      seqnos.push(at.page.rows.readUIntBE(offset, 6) as Seqno);
+    }
+    return { seqnos };
   }
 
   /** Seqno of the last committed row with this label that made way for others, 0 if none did. */
@@ -418,6 +447,14 @@ export class Directory {
     const index = lowerBoundInPage(page, prefix, seqno);
     if (index < page.count) return { page, pageIndex, index };
     return this.#firstOf(pageIndex + 1);
+  }
+
+  /** The first row that is not before what a stretch ended at. */
+  #placeAfter(from: Uint8Array): Place | undefined {
+    invariant(from.length === LABEL_OFFSET, 'a stretch begins where another one ended');
+    const prefix = prefixBuffer(from);
+    const seqno = Buffer.from(from).readUIntBE(SEQNO_OFFSET, 6);
+    return this.#lowerBound(prefix, seqno);
   }
 
   #next({ page, pageIndex, index }: Place): Place | undefined {

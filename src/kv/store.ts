@@ -145,6 +145,7 @@ export class Store {
       return {
         find: (key) => directory.findCommitted(key),
         horizonOf: (label) => directory.horizonOf(label),
+        stretch: (wants, from) => directory.stretch(wants, from),
         get size() {
           return directory.committedSize;
         },
@@ -154,6 +155,7 @@ export class Store {
       find: (key) => directory.findCurrent(key),
       // Rows make way when the ones after them commit: until then the newest state has them too.
       horizonOf: (label) => directory.horizonOf(label),
+      stretch: (wants, from) => directory.stretch(wants, from),
       get size() {
         return directory.currentSize;
       },

@@ -52,8 +52,17 @@ export interface ArchiveRow {
 /** A row together with the key under which it was sought. */
 export interface ArchiveLookup {
   readonly table: string;
-  readonly key: Uint8Array;
-  readonly row: ArchiveRow;
+  /** Absent: the first value that the row's entry stored in the table. */
+  readonly key?: Uint8Array;
+  readonly row: Pick<ArchiveRow, 'seqno'>;
+}
+
+/** Some rows of an archived table, on a way through all of them. */
+export interface ArchiveStretch {
+  /** Entries that hold the values of the rows that were wanted, in no order. */
+  readonly seqnos: readonly Seqno[];
+  /** Where the next stretch begins; absent at the end. */
+  readonly next?: Uint8Array;
 }
 
 export interface ReadArchive {
@@ -68,6 +77,11 @@ export interface ReadArchive {
    * this label that is not there was stored up to it, or never.
    */
   horizonOf(label: Uint8Array): Seqno;
+  /**
+   * Looks at a bounded number of committed rows for those with a wanted label, from where the
+   * stretch before it ended. Rows that are committed meanwhile may be passed over.
+   */
+  stretch(wants: (label: Uint8Array) => boolean, from?: Uint8Array): ArchiveStretch;
   /** Number of directory rows. */
   readonly size: number;
 }

@@ -63,6 +63,7 @@ export class StoreTransaction implements Transaction {
         return read.size;
       },
       horizonOf: (label) => read.horizonOf(label),
+      stretch: (wants, from) => read.stretch(wants, from),
       store: (key, label, value, keep) => {
         this.#archivedOnce(name, key, encodeStored(label, value, keep));
       },

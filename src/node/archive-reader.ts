@@ -2,10 +2,9 @@
  * Archived values, read back from the ledger. What comes from the disk counts only if its leaf
  * digest is the one this node's Merkle tree was built from, and if its seal opens.
  */
-import { binaryTextOf } from '../base/bytes.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Seqno } from '../base/ids.ts';
-import { decodeArchivedValue } from '../kv/archived-value.ts';
+import { archivedValueIn } from '../kv/archived-value.ts';
 import type { ArchiveLookup } from '../kv/tables.ts';
 import { isPublicName, type MapWrites } from '../kv/write-set.ts';
 import type { ChunkStore } from '../ledger/chunk-store.ts';
@@ -48,15 +47,12 @@ export class ArchiveReader {
     return openEntry(entry, secret);
   }
 
-  /** The value a directory row points to; undefined when the entry holds another key. */
+  /** The value that a lookup finds; undefined when the entry holds another key. */
   async value(lookup: ArchiveLookup): Promise<Uint8Array | undefined> {
     const entry = await this.entry(lookup.row.seqno);
     const maps = isPublicName(lookup.table) ? entry.publicMaps : this.open(entry);
     const map = maps.find((each) => each.name === lookup.table);
-    const framed = map?.writes.get(binaryTextOf(lookup.key));
-    if (framed === undefined) return undefined;
-    const archived = decodeArchivedValue(framed);
-    return archived.kind === 'store' ? archived.value : undefined;
+    return map === undefined ? undefined : archivedValueIn(map, lookup.key);
   }
 }
 

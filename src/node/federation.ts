@@ -10,10 +10,11 @@ import {
   groupEndpoint,
   insideKeys,
   outboxOf,
+  ownPayloadsEndpoint,
   peerEndpoint,
   pushEndpoint,
+  resendAllEndpoint,
   resendEndpoint,
-  resendPageEndpoint,
 } from '../apps/quorum/outside/endpoints.ts';
 import { outsideParties } from '../apps/quorum/outside/parties.ts';
 import { gone } from '../apps/quorum/sending.ts';
@@ -190,8 +191,8 @@ function serviceOf(deps: NodeFederationDependencies): FederationService {
     openChallenge: (challenge) => found((give) => challengeEndpoint(challenge, give)),
     registerPeer: (claim) => ask(peerEndpoint(claim)),
     resend: (key, party) => found((give) => resendEndpoint(key, party, give)),
-    resendPage: (party, after, limit) =>
-      found((give) => resendPageEndpoint(party, after, limit, give)),
+    ownPayloads: (party, from) => found((give) => ownPayloadsEndpoint(party, from, give)),
+    resendAll: (party, seqnos) => found((give) => resendAllEndpoint(party, seqnos, give)),
   };
 }
 

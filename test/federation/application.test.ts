@@ -4,18 +4,24 @@
  */
 import { randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { ORGANISATIONS, PARTY_KEYS } from '../../src/apps/organisations.ts';
 import {
+  challengeEndpoint,
   type DueDelivery,
   deliveredEndpoint,
   deliveriesEndpoint,
   outboxOf,
+  ownPayloadsEndpoint,
   peerEndpoint,
   pushEndpoint,
+  resendAllEndpoint,
   resendEndpoint,
-  resendPageEndpoint,
 } from '../../src/apps/quorum/outside/endpoints.ts';
 import type { TravellingPayload } from '../../src/apps/quorum/outside/opening.ts';
+import { utf8 } from '../../src/base/bytes.ts';
+import type { Seqno } from '../../src/base/ids.ts';
 import { ERROR_CODE_HEADER } from '../../src/base/own-headers.ts';
+import { payloadKeyOf } from '../../src/crypto/payload.ts';
 import {
   decodePushed,
   VERSIONS_HEADER,
@@ -91,6 +97,16 @@ function resent(runtime: MemoryRuntime, key: string, party: Uint8Array) {
     }),
   );
   return { response, found };
+}
+
+/** All that a party outside is given again, in its order. */
+function resentAll(runtime: MemoryRuntime, party: Uint8Array): readonly TravellingPayload[] {
+  const seqnos: Seqno[] = [];
+  const found: TravellingPayload[] = [];
+  runtime.run(ownPayloadsEndpoint(party, undefined, (own) => seqnos.push(...own.seqnos)));
+  seqnos.sort((left, right) => left - right);
+  runtime.run(resendAllEndpoint(party, seqnos, (payloads) => found.push(...payloads)));
+  return found;
 }
 
 /** What arrives at one recipient. */
@@ -432,31 +448,106 @@ describe('what a peer asks for again', () => {
     expect(resent(runtime, key, two.publicKey).response.status).toBe(400);
   });
 
-  test('is all of its own, page by page', () => {
+  test('is all of its own, oldest first', () => {
     const { runtime, first, one, ann, bob } = network();
     const keys = [1, 2, 3].map(() => first.send({ to: [base64(ann.publicKey)] }));
     first.send({ to: [base64(bob.publicKey)] });
     const made = madePayload(ann, [one.publicKey]);
     push(runtime, pieceFor(made.encoded, one));
-    const found: EncodedPayload[] = [];
-    let after: Uint8Array | undefined;
-    do {
-      runtime.run(
-        resendPageEndpoint(ann.publicKey, after, 2, ({ payloads, last }) => {
-          found.push(...payloads);
-          after = last;
-        }),
-      );
-    } while (after !== undefined);
-    expect(found.map((one) => opened(one, ann)?.text).sort()).toEqual([
+    const found = resentAll(runtime, ann.publicKey);
+    expect(found.map(keyIn)).toEqual([...keys, made.key]);
+    expect(found.map((payload) => opened(payload, ann)?.text)).toEqual([
       'a payload',
       'a payload',
       'a payload',
       'a payload from outside',
     ]);
-    expect(keys).toHaveLength(3);
+  });
+
+  test('is nothing for a key inside, or for one that nobody has', () => {
+    const { runtime, first, one, two, ann } = network();
+    first.send({ to: [base64(two.publicKey), base64(ann.publicKey)] });
+    expect(resentAll(runtime, one.publicKey)).toEqual([]);
+    expect(resentAll(runtime, newKeyPair().publicKey)).toEqual([]);
   });
 });
+
+describe('an organisation that goes back outside', () => {
+  test('is given all that it sent and was sent while it was inside', () => {
+    const { runtime, first, second, one, two, ann } = network();
+    const to = (...pairs: readonly KeyPair[]) => ({
+      to: pairs.map(({ publicKey }) => base64(publicKey)),
+    });
+    const received = first.send(to(two));
+    const sent = second.send(to(one));
+    const forItself = second.send(to());
+    const foreign = first.send(to(ann));
+    leave(runtime, 2, two);
+    tell(runtime, [two.publicKey]);
+    const found = resentAll(runtime, two.publicKey);
+    expect(found.map(keyIn)).toEqual([received, sent, forItself]);
+    expect(found.map((payload) => opened(payload, two)?.text)).toEqual(
+      found.map(() => 'a payload'),
+    );
+    expect(resent(runtime, foreign, two.publicKey).response.status).toBe(404);
+    // Nothing is sent to it inside any more.
+    const later = first.send(to(two));
+    expect(due(runtime).map(({ subject }) => base64(subject))).toContain(later);
+    expect(second.get(transactionPath(received)).status).toBe(404);
+  });
+
+  test('is given what it shares with another that went back before it', () => {
+    const { runtime, first, one, two } = network();
+    const key = first.send({ to: [base64(two.publicKey)] });
+    for (const [node, pair] of [one, two].entries()) {
+      leave(runtime, node + 1, pair);
+      tell(runtime, [pair.publicKey], `http://tessera${node}.example:9000/`);
+    }
+    for (const pair of [one, two]) {
+      const [found] = resentAll(runtime, pair.publicKey);
+      expect(found === undefined ? '' : keyIn(found)).toBe(key);
+      expect(found === undefined ? '' : opened(found, pair)?.text).toBe('a payload');
+    }
+  });
+
+  test('is not given what it deleted', () => {
+    const { runtime, first, second, two } = network();
+    const key = first.send({ to: [base64(two.publicKey)] });
+    expect(second.ask('DELETE', transactionPath(key)).status).toBe(204);
+    leave(runtime, 2, two);
+    tell(runtime, [two.publicKey]);
+    expect(resentAll(runtime, two.publicKey)).toEqual([]);
+  });
+
+  test('has nothing new opened with the key that is still kept for what is old', () => {
+    const { runtime, one, two, ann } = network();
+    leave(runtime, 2, two);
+    const { encoded } = madePayload(ann, [two.publicKey]);
+    const response = push(runtime, pieceFor(encoded, two));
+    expect([response.status, textIn(response)]).toEqual([
+      400,
+      expect.stringContaining('opens with no key that is held here'),
+    ]);
+    const challenge = madePayload(ann, [two.publicKey], { text: 'a name' }).encoded;
+    expect(runtime.run(challengeEndpoint(challenge, () => undefined)).status).toBe(400);
+    const inside = madePayload(ann, [one.publicKey], { text: 'a name' }).encoded;
+    expect(runtime.run(challengeEndpoint(inside, () => undefined)).status).toBe(200);
+  });
+});
+
+/** What governance does when members remove a party key. */
+function leave(runtime: MemoryRuntime, node: number, { publicKey }: KeyPair): void {
+  runtime.setUp((tx) => {
+    const id = utf8(`organisation${node}`);
+    const row = { name: `Organisation ${node}`, party_keys: [], residents: [] };
+    tx.table(PARTY_KEYS).remove(utf8(base64(publicKey)));
+    tx.table(ORGANISATIONS).put(id, utf8(JSON.stringify(row)));
+  });
+}
+
+function keyIn({ cipherText }: EncodedPayload): string {
+  return base64(payloadKeyOf(cipherText));
+}
 
 test('recorded pushes are taken in as the recorded node took them', () => {
   const keys = recordedPartyKeys();

@@ -59,7 +59,8 @@ function world() {
     openChallenge: unused,
     registerPeer: unused,
     resend: unused,
-    resendPage: unused,
+    ownPayloads: unused,
+    resendAll: unused,
   };
   const client: PeerClient = { ask: () => peer.answer(), close: () => undefined };
   const time = new ManualTime();

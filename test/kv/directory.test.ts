@@ -307,3 +307,53 @@ test('twenty thousand rows, split over many pages, are each found', async () => 
     expect(directory.committedSize).toBe(20_000);
   });
 });
+
+describe('a way through all rows', () => {
+  test('finds those with a wanted label, a bounded number of rows at a time', () => {
+    const directory = new Directory();
+    const wanted: number[] = [];
+    for (let seqno = 1; seqno <= 2_000; seqno += 1) {
+      const text = `${(seqno * 7919) % 2_000}`;
+      store(directory, seqno, keyOf(text), seqno % 3 === 0 ? 'ours' : `other ${seqno % 5}`);
+      if (seqno % 3 === 0) wanted.push(seqno);
+    }
+    directory.commit(seqnoOf(2_000));
+    const asked: string[] = [];
+    const isOurs = (each: Uint8Array): boolean => {
+      asked.push(Buffer.from(each).toString());
+      return Buffer.from(each).toString() === 'ours';
+    };
+    for (const rowsMax of [1, 7, 512, 1_999, 2_000, 50_000]) {
+      const found: number[] = [];
+      let from: Uint8Array | undefined;
+      let stretches = 0;
+      do {
+        const stretch = directory.stretch(isOurs, from, rowsMax);
+        found.push(...stretch.seqnos);
+        from = stretch.next;
+        stretches += 1;
+      } while (from !== undefined);
+      expect(stretches).toBe(Math.ceil(2_000 / rowsMax));
+      expect(found.sort((left, right) => left - right)).toEqual(wanted);
+    }
+    // Each label is judged once in a stretch, however many rows have it.
+    asked.length = 0;
+    directory.stretch(isOurs);
+    expect(asked.sort()).toEqual([...new Set(asked)]);
+  });
+
+  test('goes by what labels are now, and passes over what is not committed', () => {
+    const directory = new Directory();
+    const isOurs = (each: Uint8Array): boolean => Buffer.from(each).toString() === 'ours';
+    for (const [at, name] of ['a', 'b', 'c'].entries()) {
+      store(directory, at + 1, keyOf(name), name === 'a' ? 'ours' : 'theirs');
+    }
+    directory.commit(seqnoOf(3));
+    relabel(directory, 4, keyOf('a'), 1, 'theirs');
+    relabel(directory, 4, keyOf('b'), 2, 'ours');
+    store(directory, 5, keyOf('d'), 'ours');
+    expect(directory.stretch(isOurs)).toEqual({ seqnos: [1] });
+    directory.commit(seqnoOf(4));
+    expect(directory.stretch(isOurs)).toEqual({ seqnos: [2] });
+  });
+});

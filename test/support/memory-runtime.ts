@@ -15,11 +15,11 @@ import type {
   Step,
   Verb,
 } from '../../src/apps/interface.ts';
-import { binaryTextOf, hexOf, NO_BYTES, utf8 } from '../../src/base/bytes.ts';
+import { hexOf, NO_BYTES, utf8 } from '../../src/base/bytes.ts';
 import { CodedError } from '../../src/base/errors.ts';
 import { type Seqno, seqnoOf, viewOf } from '../../src/base/ids.ts';
 import { Router } from '../../src/http/router.ts';
-import { decodeArchivedValue } from '../../src/kv/archived-value.ts';
+import { archivedValueIn } from '../../src/kv/archived-value.ts';
 import { Store } from '../../src/kv/store.ts';
 import type { ArchiveLookup, Transaction } from '../../src/kv/tables.ts';
 import { StoreTransaction } from '../../src/kv/transaction.ts';
@@ -171,10 +171,7 @@ export class MemoryRuntime {
 
   #archived({ table, key, row }: ArchiveLookup): Uint8Array | undefined {
     const map = this.#entries.get(row.seqno)?.maps.find(({ name }) => name === table);
-    const bytes = map?.writes.get(binaryTextOf(key));
-    if (bytes === undefined) return undefined;
-    const value = decodeArchivedValue(bytes);
-    return value.kind === 'store' ? value.value : undefined;
+    return map === undefined ? undefined : archivedValueIn(map, key);
   }
 
   #receipt(seqno: Seqno, form: 'json' | 'cose'): Receipt | 'pending' | 'unavailable' {

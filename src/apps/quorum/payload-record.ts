@@ -88,6 +88,21 @@ export function encodePayload(record: PayloadRecord): Uint8Array {
  * recomputed from the ciphertext.
  */
 export function decodePayload(key: Uint8Array, bytes: Uint8Array): PayloadRecord {
+  const record = recordIn(bytes);
+  requireKey(key, record.ciphertext);
+  return record;
+}
+
+/** Reads a record, and computes the key that it was stored under. */
+export function decodeKeyed(bytes: Uint8Array): {
+  readonly key: Uint8Array;
+  readonly record: PayloadRecord;
+} {
+  const record = recordIn(bytes);
+  return { key: payloadKeyOf(record.ciphertext), record };
+}
+
+function recordIn(bytes: Uint8Array): PayloadRecord {
   const reader = new RecordReader(bytes);
   const format = reader.byte();
   if (format !== FORMAT && format !== FORMAT_FROM_OUTSIDE) {
@@ -111,7 +126,6 @@ export function decodePayload(key: Uint8Array, bytes: Uint8Array): PayloadRecord
   const fromOutside = format === FORMAT_FROM_OUTSIDE;
   const nonces = fromOutside ? { recipientNonce: reader.fixed(PAYLOAD_NONCE_BYTES) } : {};
   reader.finish();
-  requireKey(key, ciphertext);
   return {
     ...nonces,
     privacyFlag,

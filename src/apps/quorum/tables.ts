@@ -24,5 +24,3 @@ export const OUTSIDE_PARTIES = 'concordat.quorum.outside_parties';
  * not delivered yet.
  */
 export const OUTBOX = 'concordat.quorum.outbox';
-/** Outside party (32 bytes) ‖ payload key (64 bytes) → empty: what it may ask for again. */
-export const OUTSIDE_PAYLOADS = 'concordat.quorum.outside_payloads';

@@ -8,7 +8,6 @@ import type { Random } from '../../../base/environment.ts';
 import type { ArchiveRow, ReadView, Transaction } from '../../../kv/tables.ts';
 import { type AppResponse, answer, type Step } from '../../interface.ts';
 import { type Organisation, ownerOf } from '../organisation.ts';
-import { noteOutsidePayload } from '../outside/parties.ts';
 import { isAnyParty } from '../parties.ts';
 import {
   type AffectedTransaction,
@@ -135,11 +134,9 @@ function settled(telling: Telling, opened: OpenedTransfer, known: Known | undefi
       if (row === undefined || !equalBytes(row.label, known.row.label)) throw underWay(key);
       if (record === undefined) {
         archive.relabel(key, row, label);
-        noteOutside(tx, telling);
         return outcome(key, 'stored');
       }
       archive.replace(key, row, label, encodePayload(record));
-      noteOutside(tx, telling);
       tx.setClaimsDigest(claimsDigestOf(key, record.salt, opened.payload));
       return outcome(key, 'stored');
     },
@@ -156,16 +153,8 @@ function storeFirst(
   // Somebody else brings it at this moment; it can be read once that is committed.
   if (archive.find(key).length > 0) throw underWay(key);
   archive.store(key, mergedLabel(telling, undefined), encodePayload(record));
-  noteOutside(tx, telling);
   tx.setClaimsDigest(claimsDigestOf(key, record.salt, payload));
   return outcome(key, 'stored');
-}
-
-/** Parties that are not inside (yet) may ask for it again, as they could have asked Tessera. */
-function noteOutside(tx: Transaction, { key, record, parties, addsSender }: Telling): void {
-  for (const party of distinct(addsSender ? [...parties, record.sender] : parties)) {
-    if (ownerOf(tx, party) === undefined) noteOutsidePayload(tx, key, party);
-  }
 }
 
 /** `stored`: it changed something for the caller. `known`: it had been brought before. */

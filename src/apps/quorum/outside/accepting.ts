@@ -35,7 +35,6 @@ import {
   recipientNonceOf,
   type TravellingPayload,
 } from './opening.ts';
-import { noteOutsidePayload } from './parties.ts';
 
 /** Under this code an answer is 201 although nothing was stored, as with Tessera. */
 export const PUSH_IGNORED = 'PushIgnored';
@@ -205,7 +204,6 @@ function store(
   };
   const label = labelOf({ sender: pushed.senderKey, others: opened.recipients });
   archive.store(key, label, encodePayload(record));
-  noteOutsidePayload(tx, key, pushed.senderKey);
   tx.setClaimsDigest(claimsDigestOf(key, record.salt, opened.payload));
   return stored(key);
 }

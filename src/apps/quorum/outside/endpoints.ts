@@ -5,15 +5,16 @@
  */
 import { base64Of, equalBytes, textOf, utf8 } from '../../../base/bytes.ts';
 import type { Random } from '../../../base/environment.ts';
+import type { Seqno } from '../../../base/ids.ts';
 import { PAYLOAD_KEY_BYTES } from '../../../crypto/payload.ts';
-import type { ReadView } from '../../../kv/tables.ts';
+import type { ArchiveStretch, ReadView } from '../../../kv/tables.ts';
 import { type AppResponse, answer, type Endpoint, type Step } from '../../interface.ts';
 import { PARTY_KEYS } from '../../organisations.ts';
 import { ownerOf } from '../organisation.ts';
 import { isParty, keysOf, PARTY_KEY_BYTES } from '../parties.ts';
-import { decodePayload, type PayloadRecord } from '../payload-record.ts';
+import { decodeKeyed, decodePayload, type PayloadRecord } from '../payload-record.ts';
 import { guarded } from '../surface.ts';
-import { OUTBOX, OUTSIDE_PARTIES, OUTSIDE_PAYLOADS, PAYLOADS } from '../tables.ts';
+import { OUTBOX, OUTSIDE_PARTIES, PAYLOADS } from '../tables.ts';
 import { type Refusal, refuseAbsent, refuseWith } from '../wire/answers.ts';
 import { acceptPush } from './accepting.ts';
 import {
@@ -187,36 +188,47 @@ function resentOf(
   party: Uint8Array,
 ): TravellingPayload | undefined {
   if (!equalBytes(record.sender, party)) return travelling(view, key, record, party);
-  const parties = [...keysOf(label)].filter((one) => !equalBytes(one, party));
-  return returning(view, key, record, parties);
+  const others = [...keysOf(label)].filter((one) => !equalBytes(one, party));
+  // What it sent to nobody else has a box for itself.
+  return returning(view, key, record, others.length > 0 ? others : [party]);
 }
 
-/** Payloads of a party outside that it is given again, after one of them. */
-export function resendPageEndpoint(
+/** Where payloads of a party outside lie, among some of all payloads. */
+export function ownPayloadsEndpoint(
   party: Uint8Array,
-  after: Uint8Array | undefined,
-  limit: number,
-  give: Give<{ readonly payloads: readonly TravellingPayload[]; readonly last?: Uint8Array }>,
+  from: Uint8Array | undefined,
+  give: Give<ArchiveStretch>,
 ): Endpoint {
   return endpoint('read', (view) => {
-    const start = after === undefined ? {} : { after: Buffer.concat([party, after]) };
-    const page = view.table(OUTSIDE_PAYLOADS).page({ prefix: party, limit, ...start });
-    const keys = page.map((row) => row.key.subarray(PARTY_KEY_BYTES));
-    if (ownerOf(view, party) !== undefined || keys.length === 0) {
-      give({ payloads: [] });
-      return answer(DONE);
-    }
-    return withRecords(view, keys, (records) => {
-      const payloads = keys.flatMap((key, index) => {
-        const found = records[index];
-        if (found === undefined || !isParty(found.label, party)) return [];
-        return resentOf(view, key, found, party) ?? [];
-      });
-      const last = keys.at(-1);
-      give({ payloads, ...(last === undefined ? {} : { last }) });
-      return answer(DONE);
-    });
+    const isInside = ownerOf(view, party) !== undefined;
+    const mayHave = (label: Uint8Array): boolean => isParty(label, party);
+    give(isInside ? { seqnos: [] } : view.archive(PAYLOADS).stretch(mayHave, from));
+    return answer(DONE);
   });
+}
+
+/** Payloads that a party outside is given again, by where they lie. */
+export function resendAllEndpoint(
+  party: Uint8Array,
+  seqnos: readonly Seqno[],
+  give: Give<readonly TravellingPayload[]>,
+): Endpoint {
+  return endpoint('read', (view) => ({
+    kind: 'fetch',
+    rows: seqnos.map((seqno) => ({ table: PAYLOADS, row: { seqno } })),
+    next: (values) => {
+      const payloads = values.flatMap((bytes, at) => {
+        if (bytes === undefined || ownerOf(view, party) !== undefined) return [];
+        const { key, record } = decodeKeyed(bytes);
+        const rows = view.archive(PAYLOADS).find(key);
+        const label = rows.find(({ seqno }) => seqno === seqnos[at])?.label;
+        if (label === undefined || !isParty(label, party)) return [];
+        return resentOf(view, key, { record, label }, party) ?? [];
+      });
+      give(payloads);
+      return answer(DONE);
+    },
+  }));
 }
 
 interface FoundRecord {

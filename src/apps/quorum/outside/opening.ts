@@ -13,7 +13,7 @@ import {
   sealPayload,
 } from '../../../crypto/payload.ts';
 import type { ReadView } from '../../../kv/tables.ts';
-import { privateKeyOf } from '../organisation.ts';
+import { ownerOf, privateKeyOf } from '../organisation.ts';
 import {
   type PayloadRecord,
   PRIVATE_STATE_VALIDATION,
@@ -134,7 +134,9 @@ export function openTravelling(
   let opened: OpenedPayload | undefined;
   for (const [at, box] of pushed.recipientBoxes.entries()) {
     const recipient = pushed.recipientKeys[at] ?? NO_BYTES;
-    const own = privateKeyOf(view, recipient);
+    // The key of an organisation that has left is kept for its payloads, not to open new ones.
+    const isInside = ownerOf(view, recipient) !== undefined;
+    const own = isInside ? privateKeyOf(view, recipient) : undefined;
     const secret = own === undefined ? undefined : boxSecretOf(own, pushed.senderKey);
     const masterKey =
       secret === undefined ? undefined : openPayload(secret, pushed.recipientNonce, box);

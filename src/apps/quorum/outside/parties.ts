@@ -8,7 +8,7 @@ import { PAGE_ROWS_MAX } from '../../../base/limits.ts';
 import type { ReadView, Transaction } from '../../../kv/tables.ts';
 import { ownerOf } from '../organisation.ts';
 import { PARTY_KEY_BYTES } from '../parties.ts';
-import { OUTBOX, OUTSIDE_PARTIES, OUTSIDE_PAYLOADS } from '../tables.ts';
+import { OUTBOX, OUTSIDE_PARTIES } from '../tables.ts';
 
 /** Keys of outside parties that are known at once: each costs a row in memory. */
 export const OUTSIDE_PARTIES_MAX = 10_000;
@@ -82,15 +82,5 @@ export function queueDeliveries(
 ): void {
   for (const recipient of recipients) {
     tx.table(OUTBOX).put(Buffer.concat([payload, recipient]), NO_BYTES);
-    noteOutsidePayload(tx, payload, recipient);
   }
-}
-
-/** Notes that an outside party has to do with a payload, so that it can be given all of its own. */
-export function noteOutsidePayload(
-  tx: Transaction,
-  payload: Uint8Array,
-  party: Uint8Array,
-): void {
-  tx.table(OUTSIDE_PAYLOADS).put(Buffer.concat([party, payload]), NO_BYTES);
 }
