@@ -155,6 +155,11 @@ export interface Endpoint {
    * backup has the primary execute what writes.
    */
   readonly forwarding?: 'never';
+  /**
+   * Milliseconds that its answer may take where it was forwarded, if that is more than the interface
+   * allows: a backup that gave up would tell of a failure that is none.
+   */
+  readonly answerMsMax?: number;
   /** Its writes may be of governance's tables; only the endpoints that every node has may. */
   readonly governs?: true;
   /** Bytes; REQUEST_BODY_BYTES_MAX when absent. */

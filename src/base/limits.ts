@@ -79,6 +79,11 @@ export const SOCKET_PATH_BYTES_MAX = 107;
 export const REQUEST_WAIT_MS_MAX = 4_000;
 /** How long a backup waits for the primary's answer to what it forwarded (http-api.md §4). */
 export const FORWARDING_MS_MAX = 3_000;
+/**
+ * How long it waits for an answer that governed scripts come before: a constitution's three calls
+ * and all ballots take 29 s at the default limits, and scripts of others may be under way.
+ */
+export const SCRIPTS_MS_MAX = 60_000;
 /** How often it is looked whether requests that are held can go on. */
 export const HELD_REQUESTS_LOOK_MS = 25;
 /** Callers' certificates that a primary keeps parsed: as many as an interface has sessions. */

@@ -67,11 +67,11 @@ export class Forwarder {
    */
   async forward(exchange: Exchange, { route, options }: Plan): Promise<RunResult> {
     const { session } = exchange;
-    const { timeoutMs } = this.#options;
+    const timeoutMs = Math.max(this.#options.timeoutMs, route.endpoint.answerMsMax ?? 0);
     try {
       const request = this.#requestOf(exchange, options.minTxId);
       const answer = this.#deps.backend.forward(request, timeoutMs);
-      const result = resultOfForwarded(await this.#inTime(answer));
+      const result = resultOfForwarded(await this.#inTime(answer, timeoutMs));
       this.#deps.counters.forwarded += 1;
       if (session.readsAtPrimary === 'no') session.readsAtPrimary = 'until caught up';
       return result;
@@ -100,8 +100,7 @@ export class Forwarder {
     return shown.unsettled((txId) => this.#deps.backend.statusOf(txId));
   }
 
-  #inTime(answer: Promise<ForwardedAnswer>): Promise<ForwardedAnswer> {
-    const { timeoutMs } = this.#options;
+  #inTime(answer: Promise<ForwardedAnswer>, timeoutMs: number): Promise<ForwardedAnswer> {
     return new Promise((resolve, reject) => {
       const cancel = this.#deps.timers.after(timeoutMs, () => reject(silence(timeoutMs)));
       answer.then(

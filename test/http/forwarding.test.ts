@@ -47,6 +47,14 @@ const blunt: Application = {
       effect: 'write',
       handle: () => ({ kind: 'write', apply: () => ({ status: 409, applyWrites: true }) }),
     },
+    {
+      ...PLAIN,
+      verb: 'PUT',
+      path: '/blunt/slow',
+      effect: 'write',
+      answerMsMax: 60_000,
+      handle: () => ({ kind: 'write', apply: () => ({ status: 200, body: 'at last' }) }),
+    },
     { ...PLAIN, path: '/blunt/read', handle: () => answer({ status: 200, body: 'read' }) },
   ],
 };
@@ -338,6 +346,16 @@ describe('a primary that does not answer', () => {
     const reply = await ask('PUT', '/blunt/kept');
     expect(reply.status).toBe(504);
     expect(reply.body.toString()).toMatch(/^no: The primary did not answer/);
+  });
+
+  test('is waited for where an endpoint may take longer than the interface allows', async () => {
+    await open({ forwardingMsMax: 50 });
+    pair.backup.service.forwardTo = async (request) => {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      return await pair.primary.door.executeForwarded(request);
+    };
+    const reply = await ask('PUT', '/blunt/slow');
+    expect([reply.status, reply.body.toString()]).toEqual([200, 'at last']);
   });
 
   test('is lost on the way: a write is not sent again', async () => {

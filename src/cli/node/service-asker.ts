@@ -5,12 +5,15 @@
 import { Agent, request } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
-import { REQUEST_WAIT_MS_MAX } from '../../base/limits.ts';
+import { REQUEST_WAIT_MS_MAX, SCRIPTS_MS_MAX } from '../../base/limits.ts';
 
 /** A service may be between two primaries for a while. */
 const RETRIES_MS_MAX = 10_000;
 const RETRY_MS = 250;
 const ANSWER_BYTES_MAX = 4_000_000;
+const SILENCE_MS_MAX = 2 * REQUEST_WAIT_MS_MAX;
+/** What is signed may have scripts run, by way of another node. */
+const SIGNED_SILENCE_MS_MAX = SCRIPTS_MS_MAX + REQUEST_WAIT_MS_MAX;
 
 export interface ServiceAnswer {
   readonly status: number;
@@ -78,13 +81,14 @@ export class ServiceAsker {
         const why = `${url} does not answer: ${messageOf(error)}`;
         reject(new CodedError('NodeUnreachable', why, { url }, { cause: error }));
       };
+      const timeout = body === undefined ? SILENCE_MS_MAX : SIGNED_SILENCE_MS_MAX;
       const headers =
         body === undefined
           ? {}
           : { 'content-type': 'application/cose', 'content-length': String(body.length) };
       const asking = request(
         `${url}${path}`,
-        { method, agent: this.#agent, headers, timeout: 2 * REQUEST_WAIT_MS_MAX },
+        { method, agent: this.#agent, headers, timeout },
         (response) => {
           let text = '';
           response.setEncoding('utf8');

@@ -11,6 +11,7 @@ import {
 } from '../../apps/interface.ts';
 import { base64Of, textOf } from '../../base/bytes.ts';
 import { CodedError, isCoded } from '../../base/errors.ts';
+import { SCRIPTS_MS_MAX } from '../../base/limits.ts';
 import type { Verifier } from '../../crypto/verifier.ts';
 import type { ScriptDesk } from '../../governance/constitution-calls.ts';
 import { Draft } from '../../governance/draft.ts';
@@ -128,6 +129,7 @@ export function signed(desk: GovernanceDesk, options: SigningOptions): Endpoint 
     reads: 'current',
     answers: 'local',
     governs: true,
+    answerMsMax: SCRIPTS_MS_MAX,
     summary,
     openApi: { parameters: [VERSION_PARAMETER] },
     handle: versioned((request, view) => ({

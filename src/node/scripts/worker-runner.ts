@@ -140,7 +140,8 @@ class WorkerRunner implements ScriptRunner {
   #onStuck(stuck: Waiting): void {
     if (this.#running !== stuck) return;
     const { ms } = stuck.job.limits;
-    this.#settle()?.resolve(lost('time', `Operation took longer than ${ms} ms`, ms));
+    const reason = `Operation took longer than ${ms} ms`;
+    this.#settle()?.resolve(lost('time', reason, ms + GRACE_MS));
     this.#drop().catch(() => undefined);
     this.#next();
   }
