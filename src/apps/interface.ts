@@ -156,8 +156,8 @@ export interface Endpoint {
    */
   readonly forwarding?: 'never';
   /**
-   * Milliseconds that its answer may take where it was forwarded, if that is more than the interface
-   * allows: a backup that gave up would tell of a failure that is none.
+   * Milliseconds that its answer may take where it was forwarded, if that is more than the
+   * interface allows: a backup that gave up would tell of a failure that is none.
    */
   readonly answerMsMax?: number;
   /** Its writes may be of governance's tables; only the endpoints that every node has may. */
