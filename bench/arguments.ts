@@ -38,8 +38,9 @@ function workLine({ name, summary }: Work): string {
 
 export const HELP = `Usage: npm run bench -- [OPTIONS]
 
-Measures the service beside a bare node:https server and a bare append-and-sync file, in one run,
-in turns, with the same client. Starts and stops everything itself. bench/README.md says how.
+Measures the service beside the limits of what it could reach (a bare node:https server, a bare
+append-and-sync file) and beside peers that are there, in one run, in turns, with the same client.
+Starts and stops everything itself. bench/README.md says how.
 
   --quick             short rounds, at most 40 s in all
   --only NAME         this work alone (may be repeated):
@@ -53,6 +54,14 @@ ${WORKS.map(workLine).join('\n')}
   --data DIR          measure in a folder inside DIR: its file system is what is measured
   --profile DIR       write a processor profile of the service to DIR (slower: ratios are void)
   --help              this text
+
+Peers are found by these variables of the environment, and named when they are missing:
+  CONCORDAT_ETCD        etcd's program; else the one in PATH
+  CONCORDAT_POSTGRESQL  folder of PostgreSQL's programs; else PATH, or where Debian has them
+  CONCORDAT_TESSERA     http://A:PORT,http://B:PORT,PUBLIC-KEY-OF-B: Q2T servers that run already
+  CONCORDAT_CCF         https://HOST:PORT of a service with CCF's logging application; PEM files in
+                        CONCORDAT_CCF_CA (its certificate), CONCORDAT_CCF_CERT, CONCORDAT_CCF_KEY
+  CONCORDAT_TESSERA_PIDS, CONCORDAT_CCF_PIDS   their processes, if they run on this machine
 
 Progress goes to standard error, the table to standard output.
 Exit codes: 0 measured, 1 something failed, 2 not understood, 3 could not be done.`;
@@ -103,9 +112,9 @@ export function benchOptions(args: readonly string[]): BenchOptions {
   };
 }
 
-/** Starting services of several nodes takes longer than a quick run may: it must be asked for. */
+/** A quick run holds what it can in its time; the rest must be asked for by name. */
 function worksNamed(names: readonly string[] | undefined, quick: boolean): readonly Work[] {
-  if (names === undefined) return WORKS.filter(({ nodes }) => !quick || nodes === undefined);
+  if (names === undefined) return WORKS.filter((work) => !quick || work.quick === true);
   const known = WORKS.map(({ name }) => JSON.stringify(name)).join(', ');
   for (const name of names) {
     if (WORKS.some((work) => work.name === name)) continue;

@@ -1,16 +1,17 @@
 /**
  * One work on services of several sizes, side by side: what replication costs.
  */
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
 import type { BenchOptions } from './arguments.ts';
 import type { Generator } from './generator/generator.ts';
-import { watchOthers } from './machine.ts';
 import { measure, type Plan } from './measure.ts';
 import type { WorkResult } from './result.ts';
 import type { RunIo } from './run.ts';
 import { CONCORDAT, Concordat } from './systems/concordat.ts';
 import { HttpContender } from './systems/http-contender.ts';
-import type { Work } from './works.ts';
+import { describe, loadOf, targetOf } from './work-run.ts';
+import type { ClusterWork } from './works.ts';
 
 export interface ClusterSystems {
   /** The service of one node that the other works use. */
@@ -18,39 +19,34 @@ export interface ClusterSystems {
   readonly generator: Generator;
   /** Where the larger services lie. */
   readonly folder: string;
-  /** Processes of this run, besides those that are started here. */
-  readonly pids: readonly number[];
-  readonly mayRepeat: Plan['mayRepeat'];
+  readonly quiet: Pick<Plan, 'others' | 'mayRepeat'>;
 }
 
 /** The first size is ours in the table; ratios are its throughput to the others'. */
 export async function runOnClusters(
-  work: Work,
-  sizes: readonly number[],
-  { service, generator, folder, pids, mayRepeat }: ClusterSystems,
+  work: ClusterWork,
+  { service, generator, folder, quiet }: ClusterSystems,
   options: BenchOptions,
   io: RunIo,
 ): Promise<WorkResult> {
   const started: Concordat[] = [];
+  const load = loadOf({}, options, generator);
   try {
     const contenders: HttpContender[] = [];
-    for (const nodes of sizes) {
+    for (const nodes of work.sizes) {
       io.signal.throwIfAborted();
       io.progress(`bench: ${work.name}, starting a service of ${nodes}`);
       const one = nodes === 1 ? service : await startedIn(folder, nodes, options);
       if (one !== service) started.push(one);
-      const { connections, payloadBytes } = options;
-      const target = await work.prepare({ service: one, generator, connections, payloadBytes });
+      const target = await targetOf(work.ask, one, load);
       const name = `${CONCORDAT}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`;
       contenders.push(await HttpContender.open(name, generator, one.pids, target));
     }
     const [first, ...rest] = contenders;
     if (first === undefined) throw new RangeError(`${work.name} names no size`);
-    const all = [...pids, ...started.flatMap((one) => one.pids)];
     const measured = await measure(first, rest, {
       ...options,
-      others: watchOthers(all),
-      mayRepeat,
+      ...quiet,
       onRound(round) {
         io.signal.throwIfAborted();
         io.progress(`bench: ${work.name}, round ${round} of ${options.rounds}`);
@@ -58,9 +54,8 @@ export async function runOnClusters(
     });
     for (const contender of contenders) await contender.close();
     return {
-      name: work.name,
-      summary: work.summary,
-      waitsForCommit: work.waitsForCommit,
+      ...describe(work, load),
+      ...{ waitsForCommit: true, missing: [] },
       ...measured,
       ledgerBytesPerWrite: null,
       ledgerBytesPerLoneWrite: null,
@@ -70,10 +65,13 @@ export async function runOnClusters(
   }
 }
 
-async function startedIn(
+/** A service of its own; the folder is new for each. */
+export async function startedIn(
   folder: string,
   nodes: number,
   { durability }: BenchOptions,
 ): Promise<Concordat> {
-  return await Concordat.start({ folder: join(folder, String(nodes)), durability, nodes });
+  mkdirSync(folder, { recursive: true });
+  const inside = mkdtempSync(join(folder, `${nodes}-`));
+  return await Concordat.start({ folder: inside, durability, nodes });
 }

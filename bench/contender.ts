@@ -24,6 +24,9 @@ export interface Totals {
   readonly requests: number;
   readonly perSecond: readonly number[];
   readonly latency: Histogram;
+  /** By slice. */
+  readonly p50Ms: readonly number[];
+  readonly p99Ms: readonly number[];
   readonly cpuMicrosPerRequest: number | undefined;
   /** Part of the time that the generator's own thread and its helpers were busy. */
   readonly generatorBusy: number | undefined;
@@ -41,6 +44,8 @@ export function totalsOf(slices: readonly Slice[]): Totals {
     requests,
     perSecond: slices.map((slice) => (slice.requests / slice.elapsedMs) * 1000),
     latency,
+    p50Ms: slices.map((slice) => slice.latency.percentile(0.5)),
+    p99Ms: slices.map((slice) => slice.latency.percentile(0.99)),
     cpuMicrosPerRequest: cpuMs === undefined ? undefined : (cpuMs * 1000) / requests,
     generatorBusy: generatorMs === undefined ? undefined : generatorMs / elapsedMs,
   };

@@ -2,7 +2,7 @@
  * What the figures were taken on, and who else was using it. Processes are read from `/proc`; where
  * there is none, what it would tell is left out.
  */
-import { readFileSync, statfsSync } from 'node:fs';
+import { readdirSync, readFileSync, statfsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, loadavg, release, totalmem, type } from 'node:os';
 
 export interface Machine {
@@ -45,11 +45,45 @@ const TICK_MS = 10;
 
 /** Processor time that a process and its threads have used; undefined without `/proc`. */
 export function processCpuMs(pid: number): number | undefined {
+  return cpuMsOf(pid, 2);
+}
+
+/**
+ * The same with all that it has started, be it running or ended: what a system needs that answers
+ * each connection with a process of its own.
+ */
+export function treeCpuMs(pid: number): number | undefined {
+  let total = cpuMsOf(pid, 4);
+  if (total === undefined) return undefined;
+  for (const child of childrenOf(pid)) total += treeCpuMs(child) ?? 0;
+  return total;
+}
+
+/** Its own processes, and those they started; it comes first. */
+export function treeOf(pid: number): readonly number[] {
+  return [pid, ...childrenOf(pid).flatMap(treeOf)];
+}
+
+/** The first of utime, stime, cutime and cstime together (proc(5)). */
+function cpuMsOf(pid: number, fieldCount: 2 | 4): number | undefined {
   const text = readProcess(pid, 'stat');
   // The name in brackets may hold blanks and brackets itself.
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  const ticks = Number(fields?.[11]) + Number(fields?.[12]);
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ') ?? [];
+  let ticks = 0;
+  for (let field = 0; field < fieldCount; field += 1) ticks += Number(fields[11 + field]);
   return Number.isFinite(ticks) ? ticks * TICK_MS : undefined;
+}
+
+function childrenOf(pid: number): readonly number[] {
+  let threads: readonly string[] = [];
+  try {
+    threads = readdirSync(`/proc/${pid}/task`);
+  } catch {
+    // It has ended, or there is no /proc.
+  }
+  return threads.flatMap((thread) =>
+    (readProcess(pid, `task/${thread}/children`) ?? '').split(' ').filter(Boolean).map(Number),
+  );
 }
 
 export interface ProcessMemory {
@@ -73,14 +107,14 @@ function machineBusyMs(): number {
 }
 
 /**
- * Tells, at each call, the part of the machine that others than these processes used since the call
- * before.
+ * Tells, at each call, the part of the machine that others used since the call before: not this
+ * process, nor what it started, nor `pids`, which somebody else started for this run.
  */
-export function watchOthers(pids: readonly number[]): () => number {
+export function watchOthers(pids: readonly number[] = []): () => number {
   const cores = availableParallelism();
   const read = (): { readonly foreignMs: number; readonly atMs: number } => {
-    let foreignMs = machineBusyMs();
-    for (const pid of pids) foreignMs -= processCpuMs(pid) ?? 0;
+    let foreignMs = machineBusyMs() - (treeCpuMs(process.pid) ?? 0);
+    for (const pid of pids) foreignMs -= treeCpuMs(pid) ?? 0;
     return { foreignMs, atMs: performance.now() };
   };
   let last = read();

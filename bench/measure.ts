@@ -66,11 +66,14 @@ export async function measure(
     ),
   );
   const [first, ...rest] = systems;
+  if (first === undefined) throw new RangeError('nobody was measured');
   return {
     systems,
-    ratios: rest.map(({ name, perSecondRounds }) => ({
-      to: name,
-      throughput: ratioOf(first?.perSecondRounds ?? [], perSecondRounds, plan.spreadMax),
+    ratios: rest.map((other) => ({
+      to: other.name,
+      throughput: ratioOf(first.perSecondRounds, other.perSecondRounds, plan.spreadMax),
+      p50: ratioOf(first.p50MsRounds, other.p50MsRounds, plan.spreadMax),
+      p99: ratioOf(first.p99MsRounds, other.p99MsRounds, plan.spreadMax),
     })),
     othersBusyRounds: kept.map(({ othersBusy }) => othersBusy),
     roundsDisturbed: all.length - kept.length,
@@ -100,6 +103,8 @@ function figuresOf(name: string, slices: readonly Slice[]): SystemFigures {
     perSecondRounds: totals.perSecond,
     p50Ms: totals.latency.percentile(0.5),
     p99Ms: totals.latency.percentile(0.99),
+    p50MsRounds: totals.p50Ms,
+    p99MsRounds: totals.p99Ms,
     cpuMicrosPerRequest: totals.cpuMicrosPerRequest ?? null,
     generatorBusy: totals.generatorBusy ?? null,
   };

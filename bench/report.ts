@@ -7,7 +7,16 @@ import { percent, type Ratio, type RefusedRatio } from './statistics.ts';
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
-const HEADINGS = ['', 'per second', 'p50 ms', 'p99 ms', 'CPU µs', 'client', 'ours to it'];
+const HEADINGS = [
+  '',
+  'per second',
+  'p50 ms',
+  'p99 ms',
+  'CPU µs',
+  'client',
+  'ours to it',
+  'p99 to it',
+];
 
 export function reportOf(results: RunResults): string {
   return [
@@ -41,13 +50,16 @@ function systemLines({ systems }: RunResults): readonly string[] {
 }
 
 function figureTable(works: readonly WorkResult[]): readonly string[] {
-  const rows = works.flatMap((work) =>
-    work.systems.map((figures, index) => {
-      const ratio = work.ratios.find(({ to }) => to === figures.name)?.throughput;
+  const rows = works.flatMap((work) => [
+    ...work.systems.map((figures, index) => {
+      const ratio = work.ratios.find(({ to }) => to === figures.name);
       const name = index === 0 ? work.name : `  ${figures.name}`;
-      return [name, ...cellsOf(figures), ratio === undefined ? '' : ratioCell(ratio)];
+      const cells =
+        ratio === undefined ? [] : [ratioCell(ratio.throughput), p99Cell(ratio.p99)];
+      return [name, ...cellsOf(figures), ...cells];
     }),
-  );
+    ...work.missing.map(({ name, how }) => [`  ${name}: ${how}`]),
+  ]);
   return aligned([HEADINGS, ...rows]);
 }
 
@@ -65,6 +77,10 @@ function cellsOf(figures: SystemFigures): readonly string[] {
 function ratioCell(ratio: Ratio | RefusedRatio): string {
   if (ratio.kind === 'refused') return 'refused';
   return `${ratioText(ratio.median)} (spread ${percent(ratio.spread)})`;
+}
+
+function p99Cell(ratio: Ratio | RefusedRatio): string {
+  return ratio.kind === 'refused' ? 'refused' : `× ${ratioText(ratio.median)}`;
 }
 
 function ratioText(ratio: number): string {
@@ -112,8 +128,9 @@ function thousands(value: number): string {
 
 /** Columns padded to their widest cell: the first to the left, the others to the right. */
 function aligned(rows: readonly (readonly string[])[]): readonly string[] {
+  // A row of one cell is a sentence, which may reach across all columns.
   const widths = HEADINGS.map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
+    Math.max(...rows.map((row) => (row.length === 1 ? 0 : (row[column]?.length ?? 0)))),
   );
   return rows.map((row) =>
     row

@@ -4,6 +4,7 @@
  */
 import type { Machine, ProcessMemory } from './machine.ts';
 import type { Ratio, RefusedRatio } from './statistics.ts';
+import type { MissingPeer } from './systems/peer.ts';
 
 export const RESULT_VERSION = 1;
 
@@ -43,6 +44,10 @@ export interface WorkResult {
   readonly systems: readonly SystemFigures[];
   /** Ours to each of the others: throughput. */
   readonly ratios: readonly NamedRatio[];
+  /** Peers that could have taken part and were not there. */
+  readonly missing: readonly MissingPeer[];
+  /** What it was measured with; a work may have its own. */
+  readonly load: WorkLoad;
   /** Part of the machine that processes not of this run used, in each round that counts. */
   readonly othersBusyRounds: readonly number[];
   /** Rounds left out because others used more of it. */
@@ -53,6 +58,12 @@ export interface WorkResult {
   readonly ledgerBytesPerLoneWrite: number | null;
 }
 
+export interface WorkLoad {
+  readonly connections: number;
+  readonly inFlight: number;
+  readonly payloadBytes: number;
+}
+
 export interface SystemFigures {
   readonly name: string;
   readonly requests: number;
@@ -61,6 +72,8 @@ export interface SystemFigures {
   readonly perSecondRounds: readonly number[];
   readonly p50Ms: number;
   readonly p99Ms: number;
+  readonly p50MsRounds: readonly number[];
+  readonly p99MsRounds: readonly number[];
   /** Null where it cannot be read. */
   readonly cpuMicrosPerRequest: number | null;
   /** Part of the time that the load generator's process was busy; null where there is none. */
@@ -70,4 +83,7 @@ export interface SystemFigures {
 export interface NamedRatio {
   readonly to: string;
   readonly throughput: Ratio | RefusedRatio;
+  /** Ours to theirs too: less is better. */
+  readonly p50: Ratio | RefusedRatio;
+  readonly p99: Ratio | RefusedRatio;
 }

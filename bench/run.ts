@@ -1,17 +1,18 @@
 /**
  * One run: starts everything, measures work after work, ends everything.
  */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { BenchOptions } from './arguments.ts';
-import { runOnClusters } from './cluster-run.ts';
+import { runOnClusters, startedIn } from './cluster-run.ts';
 import { Generator } from './generator/generator.ts';
 import { describeMachine, type ProcessMemory, processMemory, watchOthers } from './machine.ts';
 import { RESULT_VERSION, type RunResults, type WorkResult } from './result.ts';
 import { statementsOf, warningsOf } from './statements.ts';
 import { AppendSync } from './systems/append-sync.ts';
 import { BareHttps } from './systems/bare-https.ts';
+import { ccfOf, tesseraOf } from './systems/by-address.ts';
 import { Concordat } from './systems/concordat.ts';
 import { runWork } from './work-run.ts';
 
@@ -28,6 +29,8 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
   const ends: (() => Promise<void> | void)[] = [
     () => rmSync(folder, { recursive: true, force: true }),
   ];
+  // A peer that does not run as root must get at its own folder inside.
+  chmodSync(folder, 0o711);
   try {
     const machine = describeMachine(folder);
     const startedMs = Date.now();
@@ -40,32 +43,44 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     ends.push(() => service.stop());
     const bare = new BareHttps();
     ends.push(() => bare.stop());
+    const parts = new BareHttps();
+    ends.push(() => parts.stop());
     const file = new AppendSync(folder);
     ends.push(() => file.stop());
     const generator = new Generator();
     ends.push(() => generator.stop());
 
-    const pids = [process.pid, ...service.pids, bare.pid, file.pid, generator.pid];
-    const others = watchOthers(pids);
-    const mayRepeat = (): boolean => Date.now() - startedMs < options.repeatUntilMs;
+    const foreign = [tesseraOf(process.env), ccfOf(process.env)].flatMap(
+      (peer) => peer?.pids ?? [],
+    );
+    const quiet = {
+      others: watchOthers(foreign),
+      mayRepeat: (): boolean => Date.now() - startedMs < options.repeatUntilMs,
+    };
     const works: WorkResult[] = [];
+    const statements = [...statementsOf(options)];
     let stored = 0;
     for (const work of options.works) {
-      if (work.nodes !== undefined) {
+      if (work.kind === 'sizes') {
         const inside = join(folder, 'clusters');
-        const known = { service, generator, folder: inside, pids, mayRepeat };
-        works.push(await runOnClusters(work, work.nodes, known, options, io));
+        const known = { service, generator, folder: inside, quiet };
+        works.push(await runOnClusters(work, known, options, io));
         continue;
       }
-      const { result, writes } = await runWork(
-        work,
-        { service, bare, file, generator },
-        options,
-        { others, mayRepeat },
-        io,
-      );
-      works.push(result);
-      stored += writes;
+      const alone = work.nodes === undefined;
+      if (!alone) io.progress(`bench: ${work.name}, starting a service of ${work.nodes}`);
+      const asked = alone
+        ? service
+        : await startedIn(join(folder, 'clusters'), work.nodes, options);
+      if (!alone) ends.push(() => asked.stop());
+      const systems = { service: asked, bare, parts, file, generator };
+      const ran = await runWork(work, systems, options, quiet, join(folder, 'peers'), io);
+      if (!alone) await asked.stop();
+      works.push(ran.result);
+      if (alone) stored += ran.writes;
+      for (const statement of ran.statements) {
+        if (statements.every(({ name }) => name !== statement.name)) statements.push(statement);
+      }
     }
     const { quick, rounds, sliceMs, spreadMax, connections, payloadBytes } = options;
     return {
@@ -74,7 +89,7 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       seconds: (Date.now() - startedMs) / 1000,
       ...{ quick, rounds, sliceMs, spreadMax, connections, payloadBytes },
       machine,
-      systems: statementsOf(options),
+      systems: statements,
       works,
       memory: memoryOf(service.pids),
       stored,

@@ -7,7 +7,7 @@ import { DISTURBED } from './measure.ts';
 import type { SystemStatement, WorkResult } from './result.ts';
 import { percent } from './statistics.ts';
 import { APPEND_SYNC } from './systems/append-sync.ts';
-import { BARE_HTTPS } from './systems/bare-https.ts';
+import { BARE_HTTPS, PARTS } from './systems/bare-https.ts';
 import { CONCORDAT } from './systems/concordat.ts';
 
 /** A generator busier than this sets the figure rather than what it asks. */
@@ -35,10 +35,16 @@ export function statementsOf(options: BenchOptions): readonly SystemStatement[] 
       load: `${load}; the same requests and answers, over mTLS`,
     },
     {
+      name: PARTS,
+      version: `node:https and node:crypto ${process.version}`,
+      durability: 'keeps nothing',
+      load: `${load}; seals and hashes an entry for each request as well`,
+    },
+    {
       name: APPEND_SYNC,
       version: `node:fs ${process.version}`,
       durability: durability === 'fsync' ? 'fdatasync after each batch' : 'no flush',
-      load: `batches of ${connections} records as large as a write's share of the ledger`,
+      load: 'batches of as many records as requests are on their way, as large as one write',
     },
   ];
 }

@@ -1,183 +1,153 @@
 /**
- * The works that are measured: what is asked of the service, and what must be there before.
+ * The works that are measured: what is asked of the service, by how many, and beside whom.
  */
-import { randomBytes } from 'node:crypto';
-import type { Generator } from './generator/generator.ts';
 import type { Target } from './generator/job.ts';
-import { goPathEscape, requestBytes } from './requests.ts';
-import type { Concordat } from './systems/concordat.ts';
+import type { Load } from './load.ts';
+import { logReadTarget, logWriteTarget } from './log-requests.ts';
+import { receiveTarget, sendTarget } from './quorum-requests.ts';
+import type { LogService, TransactionManagers } from './systems/asked.ts';
 
-export interface WorkContext {
-  readonly service: Concordat;
-  readonly generator: Generator;
-  readonly connections: number;
-  readonly payloadBytes: number;
-}
+/** Stores what the work reads, if it reads, and gives back its requests. */
+export type Ask =
+  | {
+      readonly of: 'managers';
+      target(managers: TransactionManagers, load: Load): Target | Promise<Target>;
+    }
+  | { readonly of: 'log'; target(service: LogService, load: Load): Target | Promise<Target> };
 
-export interface Work {
+interface Named {
   readonly name: string;
   readonly summary: string;
+  /** Whether `--quick` does it without being asked by name. */
+  readonly quick?: true;
+}
+
+/** Requests over HTTP, measured beside the limits and the peers that can do the same. */
+export interface RequestWork extends Named {
+  readonly kind: 'requests';
+  readonly ask: Ask;
   /** Each request stores something, so that ledger bytes can be told for each. */
   readonly writes: boolean;
   /** The answer comes after commit, so that the disk sets a limit. */
   readonly waitsForCommit: boolean;
-  /** Sizes of the services that do it, compared with each other; one node when absent. */
-  readonly nodes?: readonly number[];
-  /** Stores what the work reads, and gives back its requests. */
-  prepare(context: WorkContext): Promise<Target>;
+  /** Nodes of the service; one when absent. */
+  readonly nodes?: number;
+  /** What the command line says when absent. */
+  readonly connections?: number;
+  readonly payloadBytes?: number;
+  /** Requests on their way at once on each connection; one when absent. */
+  readonly inFlight?: number;
+  /** Databases that store as much as durably, by their own protocols. */
+  readonly databases?: readonly ('etcd' | 'postgresql')[];
+  /** Measured beside HTTP with one seal and the hashes, which no write can do without. */
+  readonly besideParts?: true;
 }
 
-/** Distinct requests of a work that writes; more would only fill the generator's memory. */
-const REQUESTS = 256;
-/** Payloads and messages there are to read: more than any cache line, all in the page cache. */
-const STORED = 1024;
-/** GoQuorum's media types (transaction-manager.md §A.3). */
-const SEND_TYPE = 'application/vnd.tessera-4.0+json';
-const READ_TYPE = 'application/vnd.tessera-2.1+json';
-const SENDER = 1;
-const RECIPIENT = 2;
+/** One work on services of several sizes, compared with each other. */
+export interface ClusterWork extends Named {
+  readonly kind: 'sizes';
+  readonly ask: Ask;
+  readonly sizes: readonly number[];
+}
 
-const COMMITTED = { 'x-concordat-wait': 'commit' };
+export type Work = RequestWork | ClusterWork;
+
+const TEN_KIB = 10 * 1024;
+/** A single-row insert, as large as the table of issue 8 has it. */
+const RECORD_BYTES = 300;
+const MANY = 64;
+const PIPELINED = 32;
+
+const SEND: Ask = { of: 'managers', target: (managers, load) => sendTarget(managers, load) };
+const RECEIVE: Ask = { of: 'managers', target: receiveTarget };
+const WRITE: Ask = { of: 'log', target: (service, load) => logWriteTarget(service, load) };
+const COMMITTED: Ask = {
+  of: 'log',
+  target: (service, load) => logWriteTarget(service, load, { committed: true }),
+};
+const INSERT: Ask = {
+  of: 'log',
+  target: (service, load) =>
+    logWriteTarget(service, load, { committed: true, characters: load.payloadBytes }),
+};
+const READ: Ask = { of: 'log', target: logReadTarget };
+
+const READS = { kind: 'requests', writes: false, waitsForCommit: false } as const;
+const WRITES = { kind: 'requests', writes: true, waitsForCommit: false } as const;
+const COMMITS = { kind: 'requests', writes: true, waitsForCommit: true } as const;
 
 export const WORKS: readonly Work[] = [
   {
     name: 'send',
     summary:
       "a private payload through organisation 1's transaction manager, for organisation 2",
-    writes: true,
-    waitsForCommit: true,
-    prepare: async (context) => sendTarget(context),
+    ...{ ...COMMITS, ask: SEND, quick: true },
   },
   {
     name: 'receive',
     summary: "a private payload by its hash, through organisation 2's transaction manager",
-    writes: false,
-    waitsForCommit: false,
-    prepare: receiveTarget,
+    ...{ ...READS, ask: RECEIVE, quick: true },
+  },
+  {
+    name: 'send 10k',
+    summary: 'send with payloads of 10 KiB',
+    ...{ ...COMMITS, ask: SEND, payloadBytes: TEN_KIB },
+  },
+  {
+    name: 'receive 10k',
+    summary: 'receive with payloads of 10 KiB',
+    ...{ ...READS, ask: RECEIVE, payloadBytes: TEN_KIB },
   },
   {
     name: 'log write',
     summary: 'a private log message over mTLS, answered before commit as CCF does',
-    writes: true,
-    waitsForCommit: false,
-    prepare: (context) => logWriteTarget(context, {}),
+    ...{ ...WRITES, ask: WRITE, besideParts: true, quick: true },
+  },
+  {
+    name: 'log write 1',
+    summary: 'the same on one connection',
+    ...{ ...WRITES, ask: WRITE, connections: 1 },
+  },
+  {
+    name: 'log write 64',
+    summary: 'the same on 64 connections',
+    ...{ ...WRITES, ask: WRITE, connections: MANY, besideParts: true },
+  },
+  {
+    name: 'log write pipelined',
+    summary: `the same with ${PIPELINED} requests on their way on each connection`,
+    ...{ ...WRITES, ask: WRITE, inFlight: PIPELINED, besideParts: true },
   },
   {
     name: 'log write committed',
     summary: 'the same, answered after commit (x-concordat-wait: commit)',
-    writes: true,
-    waitsForCommit: true,
-    prepare: (context) => logWriteTarget(context, COMMITTED),
+    ...{ ...COMMITS, ask: COMMITTED, besideParts: true, quick: true },
+  },
+  {
+    name: 'insert',
+    summary: `a committed private message of ${RECORD_BYTES} B, by ${MANY} clients`,
+    ...{ ...COMMITS, ask: INSERT, payloadBytes: RECORD_BYTES, connections: MANY },
+    ...{ besideParts: true, databases: ['postgresql', 'etcd'] },
+  },
+  {
+    name: 'replicated insert',
+    summary: 'the same on three nodes, at their primary',
+    ...{ ...COMMITS, ask: INSERT, payloadBytes: RECORD_BYTES, connections: MANY },
+    ...{ nodes: 3, databases: ['etcd'] },
   },
   {
     name: 'replicated write',
-    summary: 'the same on services of 1, 3 and 5 nodes, at their primaries',
-    writes: true,
-    waitsForCommit: true,
-    nodes: [1, 3, 5],
-    prepare: (context) => logWriteTarget(context, COMMITTED),
+    summary: 'log write committed on services of 1, 3 and 5 nodes, at their primaries',
+    ...{ kind: 'sizes', ask: COMMITTED, sizes: [1, 3, 5] },
   },
   {
     name: 'log read',
     summary: 'a private log message by its number, over mTLS',
-    writes: false,
-    waitsForCommit: false,
-    prepare: logReadTarget,
+    ...{ ...READS, ask: READ, quick: true },
+  },
+  {
+    name: 'log read pipelined',
+    summary: `the same with ${PIPELINED} requests on their way on each connection`,
+    ...{ ...READS, ask: READ, inFlight: PIPELINED },
   },
 ];
-
-export function sendTarget(context: WorkContext): Target {
-  const { service, payloadBytes } = context;
-  const url = service.transactionManagerOf(SENDER);
-  const requests = times(REQUESTS, () =>
-    requestBytes({
-      method: 'POST',
-      path: '/send',
-      host: url.host,
-      headers: { 'Content-Type': SEND_TYPE, Accept: SEND_TYPE },
-      body: JSON.stringify({
-        payload: randomBytes(payloadBytes).toString('base64'),
-        from: service.partyKeyOf(SENDER),
-        to: [service.partyKeyOf(RECIPIENT)],
-        affectedContractTransactions: [],
-        privacyFlag: 0,
-        mandatoryRecipients: null,
-      }),
-    }),
-  );
-  return { ...plainTarget(url, context), requests, expectedStatus: 201 };
-}
-
-async function receiveTarget(context: WorkContext): Promise<Target> {
-  const answers = await oneRun(context, sendTarget(context), STORED);
-  const url = context.service.transactionManagerOf(RECIPIENT);
-  const requests = answers.map((answer) => {
-    const { key } = JSON.parse(answer) as { readonly key: string };
-    const path = `/transaction/${goPathEscape(key)}?isRaw=false`;
-    const headers = { 'Content-Type': READ_TYPE, Accept: READ_TYPE };
-    return requestBytes({ method: 'GET', path, host: url.host, headers });
-  });
-  return { ...plainTarget(url, context), requests, expectedStatus: 200 };
-}
-
-async function logWriteTarget(
-  context: WorkContext,
-  extra: Readonly<Record<string, string>>,
-  count: number = REQUESTS,
-): Promise<Target> {
-  const url = await context.service.primaryUrl();
-  const requests = times(count, (id) =>
-    requestBytes({
-      method: 'POST',
-      path: '/app/log/private',
-      host: url.host,
-      headers: { 'Content-Type': 'application/json', ...extra },
-      body: JSON.stringify({ id, msg: `Unique message: ${randomBytes(16).toString('hex')}` }),
-    }),
-  );
-  return { ...secureTarget(url, context), requests, expectedStatus: 200 };
-}
-
-async function logReadTarget(context: WorkContext): Promise<Target> {
-  const write = await logWriteTarget(context, {}, STORED);
-  // Several connections are not equally fast and would leave gaps: one goes through every number.
-  await oneRun(context, { ...write, connections: 1 }, STORED);
-  const url = new URL(context.service.ready.service.url);
-  const requests = times(STORED, (id) =>
-    requestBytes({ method: 'GET', path: `/app/log/private?id=${id}`, host: url.host }),
-  );
-  return { ...secureTarget(url, context), requests, expectedStatus: 200 };
-}
-
-/** Sends so many requests once, and gives back the answers' bodies. */
-async function oneRun(
-  { generator }: WorkContext,
-  target: Target,
-  requests: number,
-): Promise<readonly string[]> {
-  const name = 'preparation';
-  await generator.open(name, target);
-  try {
-    return (await generator.run(name, { requests, keepBodies: true })).bodies;
-  } finally {
-    await generator.close(name);
-  }
-}
-
-function plainTarget(
-  url: URL,
-  { connections }: WorkContext,
-): Pick<Target, 'host' | 'port' | 'connections'> {
-  return { host: url.hostname, port: Number(url.port), connections };
-}
-
-function secureTarget(
-  url: URL,
-  context: WorkContext,
-): Pick<Target, 'host' | 'port' | 'connections' | 'tls'> {
-  return { ...plainTarget(url, context), tls: context.service.credentialsOf(SENDER) };
-}
-
-function times<Made>(count: number, make: (number: number) => Made): readonly Made[] {
-  return Array.from({ length: count }, (_, number) => make(number));
-}

@@ -1,12 +1,13 @@
 /**
- * Reads HTTP/1.1 answers as far as a load generator must: status, length, end (RFC 9112 §6). One
- * answer at a time is on its way, so bytes behind its end are an error.
+ * Reads HTTP/1.1 answers as far as a load generator must: status, length, end (RFC 9112 §6). What
+ * follows an answer is given back: it is the next one's, if one was asked for.
  */
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const STATUS_AT = 'HTTP/1.1 '.length;
 const LINE_FEED = 0x0a;
 const NO_BYTES: Buffer = Buffer.alloc(0);
+export const BYTES_FOLLOW = 'bytes follow the end of an answer';
 
 export class AnswerReader {
   readonly #keepsBodies: boolean;
@@ -33,15 +34,23 @@ export class AnswerReader {
     return Buffer.concat(this.#body);
   }
 
-  /** Takes what the socket brought; true when the answer is complete. */
+  /** As `take`, where one answer at a time is on its way: bytes behind its end are an error. */
   push(bytes: Buffer): boolean {
+    const rest = this.take(bytes);
+    if (rest === undefined) return false;
+    if (rest.length > 0) throw new Error(BYTES_FOLLOW);
+    return true;
+  }
+
+  /** Takes what the socket brought; when the answer is complete, gives back what follows it. */
+  take(bytes: Buffer): Buffer | undefined {
     if (this.#state === 'length') return this.#takeBody(bytes);
     const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
     if (this.#state === 'chunks') return this.#takeChunks(all);
     const headEnd = all.indexOf(HEAD_END);
     if (headEnd === -1) {
       this.#held = all;
-      return false;
+      return undefined;
     }
     this.#held = NO_BYTES;
     this.#body = [];
@@ -58,34 +67,38 @@ export class AnswerReader {
     return this.#takeBody(rest);
   }
 
-  #takeBody(bytes: Buffer): boolean {
-    if (bytes.length > this.#missing) throw new Error('bytes follow the end of an answer');
-    this.#missing -= bytes.length;
-    if (this.#keepsBodies) this.#body.push(bytes);
-    if (this.#missing > 0) return false;
+  #takeBody(bytes: Buffer): Buffer | undefined {
+    const taken = Math.min(bytes.length, this.#missing);
+    this.#missing -= taken;
+    if (this.#keepsBodies) this.#body.push(bytes.subarray(0, taken));
+    if (this.#missing > 0) return undefined;
     this.#state = 'head';
-    return true;
+    return restOf(bytes, taken);
   }
 
-  #takeChunks(all: Buffer): boolean {
+  #takeChunks(all: Buffer): Buffer | undefined {
     this.#held = all;
     for (;;) {
       const lineEnd = all.indexOf(LINE_FEED, this.#chunkAt);
-      if (lineEnd === -1) return false;
+      if (lineEnd === -1) return undefined;
       const size = Number.parseInt(all.toString('latin1', this.#chunkAt, lineEnd), 16);
       if (!Number.isInteger(size))
         throw new Error('an answer in chunks has a line without size');
       const next = lineEnd + 1 + size + 2;
-      if (next > all.length) return false;
+      if (next > all.length) return undefined;
       if (this.#keepsBodies) this.#body.push(all.subarray(lineEnd + 1, lineEnd + 1 + size));
       this.#chunkAt = next;
       if (size > 0) continue;
-      if (next < all.length) throw new Error('bytes follow the end of an answer');
       this.#held = NO_BYTES;
       this.#state = 'head';
-      return true;
+      return restOf(all, next);
     }
   }
+}
+
+/** Mostly nothing follows, which needs no view of its own. */
+function restOf(bytes: Buffer, end: number): Buffer {
+  return end === bytes.length ? NO_BYTES : bytes.subarray(end);
 }
 
 function statusOf(head: Buffer): number {

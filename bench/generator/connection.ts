@@ -1,29 +1,48 @@
 /**
- * One connection of the load generator: a raw socket that sends prepared bytes, waits for the whole
- * answer, and tells how long that took. Nothing is allocated per request but what Node's sockets
- * allocate themselves.
+ * One connection of the load generator: a raw socket that sends prepared bytes, waits for whole
+ * answers, and tells how long each took. Nothing is allocated per request but what Node's sockets
+ * allocate themselves. Several requests may be on their way at once (RFC 9112 §9.3.2): answers come
+ * in the order of requests, and those that came together are replaced together.
  */
 import { connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import { AnswerReader } from './answer-reader.ts';
+import { AnswerReader, BYTES_FOLLOW } from './answer-reader.ts';
 import type { Target } from './job.ts';
 
-/** Told of each complete answer; gives back whether to send the next request. */
-export type OnAnswer = (milliseconds: number, reader: AnswerReader) => boolean;
+/** What a connection asks of the run that it works for, and tells it. */
+export interface Load {
+  readonly keepBodies: boolean;
+  /** Whether another request may be sent; it counts as sent then. */
+  mayStart(): boolean;
+  answered(milliseconds: number, reader: AnswerReader): void;
+  /** Nothing is on its way any more, and nothing may be sent. */
+  ended(): void;
+  failed(error: Error): void;
+}
+
+const NO_LOAD: Load = {
+  keepBodies: false,
+  mayStart: () => false,
+  answered: () => undefined,
+  ended: () => undefined,
+  failed: () => undefined,
+};
 
 export class Connection {
   readonly #socket: Socket;
   readonly #requests: readonly Uint8Array[];
+  /** When each request on its way was sent: a ring, `#oldest` first. */
+  readonly #sentMs: Float64Array;
+  #oldest = 0;
+  #inFlight = 0;
   #next: number;
   #reader = new AnswerReader(false);
-  #sentMs = 0;
-  #waiting = false;
-  #onAnswer: OnAnswer = () => false;
-  #onFailure: (error: Error) => void = () => undefined;
+  #load: Load = NO_LOAD;
 
-  private constructor(socket: Socket, requests: readonly Uint8Array[], first: number) {
+  private constructor(socket: Socket, target: Target, first: number) {
     this.#socket = socket;
-    this.#requests = requests;
+    this.#requests = target.requests;
+    this.#sentMs = new Float64Array(target.inFlight ?? 1);
     this.#next = first;
     socket.setNoDelay(true);
     // Without an encoding set, a socket gives bytes and never text.
@@ -46,47 +65,70 @@ export class Connection {
       socket.once('error', failed);
       socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
         socket.off('error', failed);
-        resolve(new Connection(socket, requests, first % requests.length));
+        resolve(new Connection(socket, target, first % requests.length));
       });
     });
   }
 
-  /** Sends requests one after another until `onAnswer` says that it is enough. */
-  start(keepBodies: boolean, onAnswer: OnAnswer, onFailure: (error: Error) => void): void {
-    this.#reader = new AnswerReader(keepBodies);
-    this.#onAnswer = onAnswer;
-    this.#onFailure = onFailure;
-    this.#send();
+  /** Sends requests one after another until the load says that it is enough. */
+  start(load: Load): void {
+    this.#reader = new AnswerReader(load.keepBodies);
+    this.#load = load;
+    this.#fill();
   }
 
   close(): void {
-    this.#onFailure = () => undefined;
+    this.#load = NO_LOAD;
     this.#socket.destroy();
+  }
+
+  /** Sends as many as may be on their way. */
+  #fill(): void {
+    const most = this.#sentMs.length;
+    if (most > 1) this.#socket.cork();
+    while (this.#inFlight < most && this.#load.mayStart()) this.#send();
+    if (most > 1) this.#socket.uncork();
+    if (this.#inFlight === 0) this.#load.ended();
   }
 
   #send(): void {
     const request = this.#requests[this.#next];
     if (request === undefined) throw new Error('there is no request to send');
     this.#next = (this.#next + 1) % this.#requests.length;
-    this.#waiting = true;
-    this.#sentMs = performance.now();
+    this.#sentMs[(this.#oldest + this.#inFlight) % this.#sentMs.length] = performance.now();
+    this.#inFlight += 1;
     this.#socket.write(request);
   }
 
   #take(bytes: Buffer): void {
     try {
-      if (!this.#waiting) throw new Error('bytes came that nobody asked for');
-      if (!this.#reader.push(bytes)) return;
-      this.#waiting = false;
-      if (this.#onAnswer(performance.now() - this.#sentMs, this.#reader)) this.#send();
+      if (this.#inFlight === 0) throw new Error('bytes came that nobody asked for');
+      let rest = this.#reader.take(bytes);
+      if (rest === undefined) return;
+      for (
+        ;
+        rest !== undefined;
+        rest = rest.length === 0 ? undefined : this.#reader.take(rest)
+      ) {
+        this.#answered();
+        if (this.#inFlight === 0 && rest.length > 0) throw new Error(BYTES_FOLLOW);
+      }
+      this.#fill();
     } catch (error) {
       this.#fail(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
+  #answered(): void {
+    const sentMs = this.#sentMs[this.#oldest] ?? 0;
+    this.#oldest = (this.#oldest + 1) % this.#sentMs.length;
+    this.#inFlight -= 1;
+    this.#load.answered(performance.now() - sentMs, this.#reader);
+  }
+
   #fail(error: Error): void {
-    const tell = this.#onFailure;
+    const load = this.#load;
     this.close();
-    tell(error);
+    load.failed(error);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the harness and the load generator's process say to each other. One request is answered
- * before the next is made.
+ * What the harness and the load generator's process say to each other. One order is answered before
+ * the next is given.
  */
 
 export interface Target {
@@ -9,6 +9,8 @@ export interface Target {
   /** Present: over TLS, with this authority, certificate and key (PEM). */
   readonly tls?: { readonly ca: string; readonly cert: string; readonly key: string };
   readonly connections: number;
+  /** Requests on their way at once on each connection; one when absent. */
+  readonly inFlight?: number;
   /** Whole requests, byte for byte; the connections go through them in turn. */
   readonly requests: readonly Uint8Array[];
   readonly expectedStatus: number;

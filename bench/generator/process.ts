@@ -4,7 +4,7 @@
  */
 import { endWithHarness } from '../child-life.ts';
 import { Histogram } from '../histogram.ts';
-import { Connection } from './connection.ts';
+import { Connection, type Load } from './connection.ts';
 import type { Limit, Order, Report, RunResult, Target } from './job.ts';
 
 interface Opened {
@@ -46,31 +46,33 @@ function run({ target, connections }: Opened, limit: Limit): Promise<RunResult> 
       const cpuMs = (user + system) / 1000;
       resolve({ requests: histogram.total, elapsedMs, latency, cpuMs, bodies });
     };
-    const mayStart = (): boolean => {
-      if (started >= requestsMax || performance.now() >= endMs) return false;
-      started += 1;
-      return true;
+    let failed = false;
+    const load: Load = {
+      keepBodies,
+      mayStart() {
+        if (failed || started >= requestsMax || performance.now() >= endMs) return false;
+        started += 1;
+        return true;
+      },
+      answered(milliseconds, reader) {
+        if (reader.status !== target.expectedStatus) {
+          const text = `status ${reader.status} came for ${target.expectedStatus}`;
+          throw new Error(text);
+        }
+        histogram.record(milliseconds);
+        if (keepBodies) bodies.push(reader.body.toString());
+      },
+      ended() {
+        busy -= 1;
+        if (busy === 0) finish();
+      },
+      failed(error) {
+        failed = true;
+        reject(error);
+      },
     };
-    for (const connection of connections) {
-      if (!mayStart()) break;
-      busy += 1;
-      connection.start(
-        keepBodies,
-        (milliseconds, reader) => {
-          if (reader.status !== target.expectedStatus) {
-            reject(new Error(`status ${reader.status} came for ${target.expectedStatus}`));
-            return false;
-          }
-          histogram.record(milliseconds);
-          if (keepBodies) bodies.push(reader.body.toString());
-          if (mayStart()) return true;
-          busy -= 1;
-          if (busy === 0) finish();
-          return false;
-        },
-        reject,
-      );
-    }
+    busy = connections.length;
+    for (const connection of connections) connection.start(load);
   });
 }
 

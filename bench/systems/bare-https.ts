@@ -5,6 +5,8 @@ import { Child } from '../child.ts';
 import type { Constant, Listening } from './bare-https-process.ts';
 
 export const BARE_HTTPS = 'bare https';
+/** The same server when it also seals and hashes. */
+export const PARTS = 'https, seal, hashes';
 
 export class BareHttps {
   readonly #child = new Child<Constant, Listening>(

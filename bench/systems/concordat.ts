@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout } from 'node:timers/promises';
 import type { ReadyLine } from '../../src/cli/sandbox/ready-line.ts';
+import type { Credentials, LogService, TransactionManagers } from './asked.ts';
 
 export const CONCORDAT = 'Concordat';
 
@@ -22,13 +23,6 @@ export interface ConcordatOptions {
   readonly profile?: string;
 }
 
-/** A client's certificate, and the service's to trust. */
-export interface Credentials {
-  readonly ca: string;
-  readonly cert: string;
-  readonly key: string;
-}
-
 const READY_MS_MAX = 60_000;
 const STOP_MS_MAX = 20_000;
 /** The ledger stands still when it has not grown for so many looks. */
@@ -36,7 +30,7 @@ const STILL_POLLS = 3;
 const POLL_MS = 15;
 const ENTRY = new URL('../../src/main.ts', import.meta.url).pathname;
 
-export class Concordat {
+export class Concordat implements LogService, TransactionManagers {
   readonly ready: ReadyLine;
   readonly #process: ChildProcess;
 
@@ -82,13 +76,14 @@ export class Concordat {
   /** Where the node listens that executes writes. */
   async primaryUrl(): Promise<URL> {
     const url = new URL('/node/network', this.ready.service.url);
-    const network = await jsonOf(url, this.credentialsOf(1));
+    const network = await jsonOf(url, this.credentials());
     const primary = this.ready.nodes.find(({ nodeId }) => nodeId === network.primary_id);
     return new URL(primary?.url ?? this.ready.service.url);
   }
 
-  credentialsOf(organisation: number): Credentials {
-    const { certificate, key } = this.#organisation(organisation);
+  /** Those of the first organisation. */
+  credentials(): Credentials {
+    const { certificate, key } = this.#organisation(1);
     return {
       ca: readFileSync(this.ready.service.certificate, 'utf8'),
       cert: readFileSync(certificate, 'utf8'),

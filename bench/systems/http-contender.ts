@@ -50,6 +50,8 @@ export class HttpContender implements Contender {
   }
 
   #cpuMs(): number | undefined {
+    // Of a system that somebody else has started, nothing need be known.
+    if (this.#pids.length === 0) return undefined;
     let total = 0;
     for (const pid of this.#pids) {
       const one = processCpuMs(pid);

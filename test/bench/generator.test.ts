@@ -92,10 +92,16 @@ describe('the generator', () => {
     return generator;
   }
 
-  const targetOf = (port: number, paths: readonly string[], connections: number) => ({
+  const targetOf = (
+    port: number,
+    paths: readonly string[],
+    connections: number,
+    inFlight = 1,
+  ) => ({
     host: '127.0.0.1',
     port,
     connections,
+    inFlight,
     expectedStatus: 200,
     requests: paths.map((path) => requestBytes({ method: 'GET', path, host: 'h' })),
   });
@@ -137,6 +143,56 @@ describe('the generator', () => {
     expect(inFlight).toBe(0);
     expect(result.requests).toBeGreaterThan(20);
     expect(result.elapsedMs).toBeLessThan(2_000);
+  });
+
+  /** Answers in order, whatever it was asked meanwhile, and in pieces that end anywhere. */
+  function inPieces(pieceBytes: number) {
+    const waiting: string[] = [];
+    let most = 0;
+    const onRequest = (socket: Socket, text: string): void => {
+      waiting.push(text.split(' ')[1] ?? '');
+      most = Math.max(most, waiting.length);
+      if (waiting.length > 1) return;
+      setImmediate(() => {
+        const answers = waiting
+          .splice(0)
+          .map((path) => `HTTP/1.1 200 OK\r\nContent-Length: ${path.length}\r\n\r\n${path}`)
+          .join('');
+        for (let at = 0; at < answers.length; at += pieceBytes) {
+          socket.write(answers.slice(at, at + pieceBytes));
+        }
+      });
+    };
+    return { onRequest, most: () => most };
+  }
+
+  test.each([7, 61, 100_000])(
+    'keeps several requests on their way, answered in pieces of %d bytes',
+    async (pieceBytes) => {
+      const server = inPieces(pieceBytes);
+      const port = await serve(server.onRequest);
+      const generator = startGenerator();
+      const paths = Array.from({ length: 40 }, (_, number) => `/${'x'.repeat(number)}`);
+      await generator.open('it', targetOf(port, paths, 1, 8));
+      const result = await generator.run('it', { requests: 100, keepBodies: true });
+      expect(result.requests).toBe(100);
+      expect(result.bodies).toEqual([...paths, ...paths, ...paths.slice(0, 20)]);
+      expect(server.most()).toBe(8);
+      // The next run on the same connection begins where this one ended.
+      const again = await generator.run('it', { requests: 3, keepBodies: true });
+      expect(again.bodies).toEqual(paths.slice(20, 23));
+    },
+  );
+
+  test('counts an answer too many as an error with several on their way, too', async () => {
+    let asked = 0;
+    const port = await serve((socket) => {
+      asked += 1;
+      if (asked === 4) socket.write(`${OK}${OK}${OK}${OK}${OK}`);
+    });
+    const generator = startGenerator();
+    await generator.open('it', targetOf(port, ['/'], 1, 4));
+    await expect(generator.run('it', { requests: 4 })).rejects.toThrow('follow the end');
   });
 
   test.each([

@@ -12,6 +12,8 @@ const figures = (name: string, perSecond: number): SystemFigures => ({
   perSecondRounds: [perSecond],
   p50Ms: 1.25,
   p99Ms: 9,
+  p50MsRounds: [1.25],
+  p99MsRounds: [9],
   cpuMicrosPerRequest: 87.6,
   generatorBusy: 0.5,
 });
@@ -46,7 +48,16 @@ function results(ours: readonly number[], theirs: readonly number[]): RunResults
         summary: 's',
         waitsForCommit: true,
         systems: [figures('Concordat', 1234.5), figures('bare https', 9000)],
-        ratios: [{ to: 'bare https', throughput: ratioOf(ours, theirs, 0.25) }],
+        ratios: [
+          {
+            to: 'bare https',
+            throughput: ratioOf(ours, theirs, 0.25),
+            p50: ratioOf(theirs, ours, 0.25),
+            p99: ratioOf([30, 30, 31], [10, 10, 10], 0.25),
+          },
+        ],
+        missing: [{ name: 'Tessera', how: 'not found; set CONCORDAT_TESSERA' }],
+        load: { connections: 16, inFlight: 1, payloadBytes: 512 },
         othersBusyRounds: [0.01, 0, 0.02],
         roundsDisturbed: 2,
         ledgerBytesPerWrite: 1024,
@@ -62,7 +73,8 @@ function results(ours: readonly number[], theirs: readonly number[]): RunResults
 test('figures, ratio, sizes, machine and warnings are all there', () => {
   const text = reportOf(results([10, 10, 11], [40, 40, 40]));
   expect(text).toMatch(/send +1,235 +1\.25 +9\.00 +88 +50 %/);
-  expect(text).toMatch(/bare https +9,000 .*0\.25 \(spread 8 %\)/);
+  expect(text).toMatch(/bare https +9,000 .*0\.25 \(spread 8 %\) +× 3\.00/);
+  expect(text).toContain('\n  Tessera: not found; set CONCORDAT_TESSERA\n');
   expect(text).toContain('ledger bytes for one send: 1024 (2.00 × the payload)');
   expect(text).toContain('one client alone: 2048 (4.00 × the payload)');
   expect(text).toContain('100 MiB (peak 120 MiB), after 5,000 writes');
