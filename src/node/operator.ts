@@ -11,6 +11,7 @@ import {
 } from '../http/operator-listener.ts';
 import { registerFederationMetrics } from './federation-metrics.ts';
 import { type NodeStatus, nodeStatusOf } from './node-status.ts';
+import { registerProcessMetrics } from './process-metrics.ts';
 import type { NodeFigures, RunningNode } from './running-node.ts';
 import { registerStandingMetrics } from './standing-metrics.ts';
 
@@ -37,6 +38,7 @@ export async function openOperatorListener(
   const status = (): NodeStatus =>
     nodeStatusOf(node, process.pid, isOpen ? node.frontDoorStats() : undefined);
   registerNodeMetrics(registry, node);
+  const stopLooking = registerProcessMetrics(registry);
   registerStandingMetrics(registry, node, { status, isReady, folder });
   const { federation } = node;
   if (federation !== undefined) registerFederationMetrics(registry, () => federation.figures());
@@ -63,7 +65,10 @@ export async function openOperatorListener(
   const address = await listener.listen(host, port);
   return {
     address,
-    close: () => listener.close(),
+    close() {
+      stopLooking();
+      return listener.close();
+    },
     frontDoorOpened: () => {
       isOpen = true;
       registerFrontDoorMetrics(registry, () => node.frontDoorStats());

@@ -2,6 +2,7 @@
  * What a sandbox tells each of its nodes: a configuration as `config/node-schema.ts` has it.
  */
 
+import { type NodeSettings, withSettings } from './node-settings.ts';
 import { LOOPBACK } from './ports.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
 import { portNames, type SandboxFolder } from './sandbox-folder.ts';
@@ -14,6 +15,8 @@ export interface SandboxPlan {
   readonly partyKeysFile?: string;
   readonly residents?: ResidentsByOrganisation;
   readonly federation?: SandboxFederation;
+  /** Laid over what is said here. */
+  readonly nodeSettings?: NodeSettings;
   readonly portOf: (name: string) => number;
 }
 
@@ -28,6 +31,10 @@ export interface SandboxFederation {
  * way of `target`.
  */
 export function nodeConfiguration(plan: SandboxPlan, number: number, target: number): unknown {
+  return withSettings(ownSettings(plan, number, target), plan.nodeSettings ?? {});
+}
+
+function ownSettings(plan: SandboxPlan, number: number, target: number): NodeSettings {
   const { folder, durability, federation, portOf } = plan;
   const names = portNames(number);
   const at = (name: string): { bind_address: string } => ({

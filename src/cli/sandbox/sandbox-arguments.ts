@@ -3,6 +3,7 @@
  */
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
+import { readNodeSettings } from './node-settings.ts';
 import { readResidents } from './residents.ts';
 import { MEMBERS_DEFAULT, NODES_DEFAULT, type SandboxOptions } from './sandbox.ts';
 
@@ -26,6 +27,8 @@ export const SANDBOX_USAGE = `\
                         os: handed to the operating system
   --port-offset N       add N to each usual port (8000 to 8003, 8500, 9101, …), so that a second
                         sandbox has ports of its own; counts at the first start
+  --node-settings FILE  JSON of settings for every node, laid over the sandbox's own:
+                        docs/configuration.md has them
   --federation KIND     speak with Tessera nodes outside; strict: a send is answered when they
                         have the payload; queued: at commit
   --peer URL            one of those nodes; they may also tell of themselves
@@ -53,6 +56,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       members: { type: 'string' },
       'party-keys': { type: 'string' },
       residents: { type: 'string' },
+      'node-settings': { type: 'string' },
       durability: { type: 'string' },
       'port-offset': { type: 'string' },
       federation: { type: 'string' },
@@ -66,6 +70,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
   const members = wholeNumber('--members', values.members);
   const portOffset = portOffsetOf(values['port-offset']);
   const partyKeys = values['party-keys'];
+  const nodeSettings = values['node-settings'];
   return {
     data: values.data,
     json: values.json === true,
@@ -78,6 +83,7 @@ export function sandboxArguments(args: readonly string[]): SandboxArguments {
       ...(members === undefined ? {} : { members }),
       ...(portOffset === undefined ? {} : { portOffset }),
       ...(partyKeys === undefined ? {} : { partyKeysFile: partyKeys }),
+      ...(nodeSettings === undefined ? {} : { nodeSettings: readNodeSettings(nodeSettings) }),
       ...federationOf(values.federation, values.peer),
       ...(values.residents === undefined ? {} : { residents: readResidents(values.residents) }),
     },

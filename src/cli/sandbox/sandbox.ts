@@ -16,6 +16,7 @@ import { type PartyKeysByOrganisation, readPartyKeys } from '../node/party-keys-
 import { connectOrganisation } from './connectors.ts';
 import { NodeCluster } from './node-cluster.ts';
 import type { SandboxFederation, SandboxPlan } from './node-configuration.ts';
+import type { NodeSettings } from './node-settings.ts';
 import { HeldPorts } from './ports.ts';
 import type { ReadyLine } from './ready-line.ts';
 import type { ResidentsByOrganisation } from './residents.ts';
@@ -57,6 +58,8 @@ export interface SandboxOptions {
   readonly durability: NodeOptions['durability'];
   /** Added to the usual ports at the first start. */
   readonly portOffset?: number;
+  /** Part of a node's configuration, the same for all. */
+  readonly nodeSettings?: NodeSettings;
   /** Its presence lets Tessera nodes outside send to the organisations, and they to those. */
   readonly federation?: SandboxFederation;
 }
@@ -111,6 +114,7 @@ export async function startSandbox(
       ...(partyKeysFile === undefined ? {} : { partyKeysFile }),
       ...(options.residents === undefined ? {} : { residents: options.residents }),
       ...(options.federation === undefined ? {} : { federation: options.federation }),
+      ...(options.nodeSettings === undefined ? {} : { nodeSettings: options.nodeSettings }),
     };
     const cluster = new NodeCluster(
       { plan, numbers, restarts: options.restartNodes },
