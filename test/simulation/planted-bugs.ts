@@ -48,7 +48,7 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
   {
     name: 'a restarting node trusts its disk',
     changes: change('consensus/consensus.ts', '      beginInquest(replica);\n', ''),
-    seedsMax: 400,
+    seedsMax: 100,
   },
   {
     name: 'a leader that lost its quorum goes on',

@@ -66,6 +66,7 @@ const FAULTS = [
   ...['membership: joined', 'membership: remove', 'membership: swap'],
   ...['membership: remove primary', 'membership: change during a partition'],
   ...['membership: retired node returns', 'client: request repeated'],
+  'partition: the late, then those that know',
   ...['client: recipient away', 'client: key added in flight'],
 ];
 

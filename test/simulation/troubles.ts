@@ -62,7 +62,10 @@ export class Troubles {
     often(troubles.changeMs, () => this.#change());
     often(troubles.clockMs, () => this.#confuseClock());
     often(troubles.diskMoodMs, () => this.#spoilDisk());
-    if (troubles.oldDisks) often(700, () => this.#saveImage());
+    if (troubles.oldDisks) {
+      often(700, () => this.#saveImage());
+      often(5_000, () => this.#meetInIgnorance());
+    }
     if (this.#chance.flip(0.3)) often(2_000, () => this.#startTwice());
   }
 
@@ -307,27 +310,70 @@ export class Troubles {
     });
   }
 
-  #saveImage(): void {
-    const machine = this.#chance.pick(this.#fleet.machines);
+  #saveImage(machine = this.#chance.pick(this.#fleet.machines)): void {
     if (machine.isAwake && machine.node?.node().state === 'PartOfNetwork') {
       const known = new Set(this.#fleet.voters());
       this.#images.set(machine, { disk: machine.image(), known });
     }
   }
 
+  /**
+   * A quorum of nodes that do not know what was committed: some were cut off meanwhile, one forgot
+   * it with its disk, and those that know are cut off now. Only a restart that waits for its proof
+   * (node-lifecycle.md §3) keeps them from leading the service astray.
+   */
+  #meetInIgnorance(): void {
+    const { machines, primary } = this.#fleet;
+    const voters = this.#fleet.voters().map((id) => this.#fleet.machineOf(id));
+    const others = voters.filter((machine) => machine !== undefined && machine !== primary);
+    const [one, ...rest] = this.#chance.shuffled(others);
+    if (primary === undefined || one === undefined || !this.#mayCrash()) return;
+    const late = rest.slice(majorityOf(voters.length) - 2);
+    if (late.length === 0) return;
+    const { wires } = this.#world;
+    const cutOff = (side: readonly (Machine | undefined)[]): void => {
+      wires.healAll();
+      for (const { address } of machines.filter((machine) => side.includes(machine))) {
+        for (const other of machines.filter((machine) => !side.includes(machine))) {
+          wires.cut(address, other.address);
+          wires.cut(other.address, address);
+        }
+      }
+    };
+    this.#faults.count('partition: the late, then those that know');
+    this.#saveImage(one);
+    cutOff(late);
+    this.#world.timeline.after(200 + this.#chance.next() * 1_000, () => {
+      const isSame = primary === this.#fleet.primary && one.isUp;
+      if (this.#world.isPeace || !isSame || !this.#mayCrash()) return wires.healAll();
+      this.#world.say(`${one.name} is killed, and is to meet those that know nothing`);
+      one.kill('process');
+      this.#fetchOldDisk(one);
+      cutOff([one, ...late]);
+      one.start();
+      this.#world.timeline.after(2_000 + this.#chance.next() * 4_000, () => wires.healAll());
+    });
+  }
+
+  /** Whether it was given an older state of its disk. */
+  #fetchOldDisk(machine: Machine): boolean {
+    const image = this.#images.get(machine);
+    if (image === undefined || !this.#canBeSpared(machine)) return false;
+    if (!this.#canBeVouchedFor(machine, image.known)) return false;
+    this.#faults.count('restart: old disk');
+    this.#world.say(`${machine.name} gets an old disk`);
+    machine.restore(image.disk);
+    this.forgetful.add(machine);
+    machine.blemishes.add('old disk');
+    return true;
+  }
+
   /** What may happen to the disk of a machine that is off. */
   #changeDisk(machine: Machine): void {
     const { troubles } = this.#world.settings;
     if (!this.#canBeSpared(machine)) return;
-    const image = this.#images.get(machine);
-    const isOld = troubles.oldDisks && image !== undefined && this.#chance.flip(0.5);
-    if (isOld && image !== undefined && this.#canBeVouchedFor(machine, image.known)) {
-      this.#faults.count('restart: old disk');
-      this.#world.say(`${machine.name} gets an old disk`);
-      machine.restore(image.disk);
-      this.forgetful.add(machine);
-      machine.blemishes.add('old disk');
-    } else if (troubles.damage && this.#chance.flip(0.2) && this.#canBeLost(machine)) {
+    if (troubles.oldDisks && this.#chance.flip(0.5) && this.#fetchOldDisk(machine)) return;
+    if (troubles.damage && this.#chance.flip(0.2) && this.#canBeLost(machine)) {
       this.#damage(machine);
     }
   }

@@ -45,7 +45,7 @@ export interface RunningProgram<Ready = ReadyLine> {
  * Ports of this worker's sandboxes: one that starts again needs its own, which a test that runs at
  * the same time must not have taken meanwhile.
  */
-export const PORT_OFFSET = 3_000 + 3_000 * Number(process.env['VITEST_POOL_ID'] ?? 0);
+export const PORT_OFFSET = 3_000 + 3_000 * Number(process.env.VITEST_POOL_ID ?? 0);
 
 /** Starts `sandbox --json` of one node, unless told otherwise, and waits until it is ready. */
 export async function startSandboxProgram(
