@@ -1,24 +1,12 @@
 /**
  * `concordat gov …`: what members of the consortium decide.
  */
-import { CodedError } from '../base/errors.ts';
+import { commandOf } from './action.ts';
 import type { Command } from './command.ts';
 import { CONSENT } from './gov/consent.ts';
 import { BALLOT, PROPOSE, SIMULATE, WITHDRAW } from './gov/decisions.ts';
 import { ACK, STATUS } from './gov/membership.ts';
 import { SHARE } from './gov/share.ts';
-import type { NodeAction } from './node/action.ts';
-
-const ACTIONS: readonly NodeAction[] = [
-  PROPOSE,
-  SIMULATE,
-  BALLOT,
-  WITHDRAW,
-  ACK,
-  SHARE,
-  CONSENT,
-  STATUS,
-];
 
 const USAGE = `Usage: concordat gov ACTION [OPTIONS]
 
@@ -33,22 +21,11 @@ const USAGE = `Usage: concordat gov ACTION [OPTIONS]
 
 concordat gov ACTION --help says what each takes.`;
 
-export const command: Command = {
-  name: 'gov',
-  summary: 'propose, vote and acknowledge as a member of the consortium',
-  usage: USAGE,
-  usageOf: ([name]) => actionOf(name)?.usage ?? USAGE,
-  run: async ([name, ...rest], io) => {
-    const action = actionOf(name);
-    if (action === undefined) {
-      const names = ACTIONS.map((each) => each.name).join(', ');
-      const said = name === undefined ? 'nothing' : JSON.stringify(name);
-      throw new CodedError('Usage', `say what to do: ${names}; not ${said}`);
-    }
-    return await action.run(rest, io);
+export const command: Command = commandOf(
+  {
+    name: 'gov',
+    summary: 'propose, vote and acknowledge as a member of the consortium',
+    usage: USAGE,
   },
-};
-
-function actionOf(name: string | undefined): NodeAction | undefined {
-  return ACTIONS.find((each) => each.name === name);
-}
+  [PROPOSE, SIMULATE, BALLOT, WITHDRAW, ACK, SHARE, CONSENT, STATUS],
+);

@@ -2,15 +2,15 @@
  * `concordat node …`: one node as a process, and what its operator asks of it.
  */
 import { CodedError } from '../base/errors.ts';
+import { type Action, commandOf } from './action.ts';
 import type { Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
-import type { NodeAction } from './node/action.ts';
 import { RECOVER } from './node/recover.ts';
 import { RESTART } from './node/restart.ts';
 import { JOIN, RUN, START } from './node/start.ts';
 import { REMOVE, TRUST } from './node/trust.ts';
 
-const SETTINGS: NodeAction = {
+const SETTINGS: Action = {
   name: 'settings',
   usage: `Usage: concordat node settings
 
@@ -22,17 +22,6 @@ Prints the reference page of all settings of a node's configuration, in Markdown
     return EXIT.good;
   },
 };
-
-const ACTIONS: readonly NodeAction[] = [
-  START,
-  JOIN,
-  RUN,
-  RECOVER,
-  TRUST,
-  REMOVE,
-  RESTART,
-  SETTINGS,
-];
 
 const USAGE = `Usage: concordat node ACTION [OPTIONS]
 
@@ -47,22 +36,11 @@ const USAGE = `Usage: concordat node ACTION [OPTIONS]
 
 concordat node ACTION --help says what each takes.`;
 
-export const command: Command = {
-  name: 'node',
-  summary: 'run one node of a service, or ask something of it as its operator',
-  usage: USAGE,
-  usageOf: ([name]) => actionOf(name)?.usage ?? USAGE,
-  run: async ([name, ...rest], io) => {
-    const action = actionOf(name);
-    if (action === undefined) {
-      const names = ACTIONS.map((each) => each.name).join(', ');
-      const said = name === undefined ? 'nothing' : JSON.stringify(name);
-      throw new CodedError('Usage', `say what to do: ${names}; not ${said}`);
-    }
-    return await action.run(rest, io);
+export const command: Command = commandOf(
+  {
+    name: 'node',
+    summary: 'run one node of a service, or ask something of it as its operator',
+    usage: USAGE,
   },
-};
-
-function actionOf(name: string | undefined): NodeAction | undefined {
-  return ACTIONS.find((each) => each.name === name);
-}
+  [START, JOIN, RUN, RECOVER, TRUST, REMOVE, RESTART, SETTINGS],
+);

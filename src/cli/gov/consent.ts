@@ -7,11 +7,11 @@ import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import { certificateIdOf } from '../../crypto/certificates.ts';
 import { SigningKey } from '../../crypto/keys.ts';
+import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { NodeAction } from '../node/action.ts';
 import { PLACE_OPTIONS, PLACE_USAGE, readGov, serviceOf, usage } from './place.ts';
 
-export const CONSENT: NodeAction = {
+export const CONSENT: Action = {
   name: 'consent',
   usage: `Usage: concordat gov consent FILE --admin-key PEM (--data DIR | --url URL …)
 

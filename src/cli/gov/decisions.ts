@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import type { Simulation } from '../../governance/simulation.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { NodeAction } from '../node/action.ts';
 import {
   PLACE_OPTIONS,
   PLACE_USAGE,
@@ -17,7 +17,7 @@ import {
   usage,
 } from './place.ts';
 
-export const PROPOSE: NodeAction = {
+export const PROPOSE: Action = {
   name: 'propose',
   usage: `Usage: concordat gov propose FILE (--data DIR | --url URL …)
 
@@ -42,7 +42,7 @@ const BALLOTS: Readonly<Record<string, string>> = {
   no: 'export function vote (proposal, proposerId) { return false }',
 };
 
-export const BALLOT: NodeAction = {
+export const BALLOT: Action = {
   name: 'ballot',
   usage: `Usage: concordat gov ballot ID (--vote yes|no | --script FILE) (--data DIR | --url URL …)
 
@@ -77,7 +77,7 @@ function ballotOf(vote: string | undefined, script: string | undefined): string 
   return known;
 }
 
-export const WITHDRAW: NodeAction = {
+export const WITHDRAW: Action = {
   name: 'withdraw',
   usage: `Usage: concordat gov withdraw ID (--data DIR | --url URL …)
 
@@ -94,7 +94,7 @@ ${PLACE_USAGE}`,
   },
 };
 
-export const SIMULATE: NodeAction = {
+export const SIMULATE: Action = {
   name: 'simulate',
   usage: `Usage: concordat gov simulate FILE (--data DIR | --url URL …)
 

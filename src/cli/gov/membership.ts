@@ -2,12 +2,12 @@
  * `concordat gov ack` and `concordat gov status`: a member's own standing, and that of all.
  */
 import { parseArgs } from 'node:util';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { NodeAction } from '../node/action.ts';
 import { PLACE_OPTIONS, PLACE_USAGE, readGov, SigningMember, serviceOf } from './place.ts';
 
-export const ACK: NodeAction = {
+export const ACK: Action = {
   name: 'ack',
   usage: `Usage: concordat gov ack (--data DIR | --url URL …)
 
@@ -42,7 +42,7 @@ interface ShownProposal {
   readonly ballotCount: number;
 }
 
-export const STATUS: NodeAction = {
+export const STATUS: Action = {
   name: 'status',
   usage: `Usage: concordat gov status (--data DIR | --url URL --service-certificate PEM) [--json]
 

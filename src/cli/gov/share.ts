@@ -8,12 +8,12 @@ import { parseArgs } from 'node:util';
 import { base64Of, bytesOfBase64 } from '../../base/bytes.ts';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import { UnwrappingKey } from '../../crypto/keys.ts';
+import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { NodeAction } from '../node/action.ts';
 import { sandboxFolder } from '../sandbox/sandbox-folder.ts';
 import { PLACE_OPTIONS, PLACE_USAGE, readGov, SigningMember, usage } from './place.ts';
 
-export const SHARE: NodeAction = {
+export const SHARE: Action = {
   name: 'share',
   usage: `Usage: concordat gov share (--data DIR | --encryption-key PEM --url URL …)
 

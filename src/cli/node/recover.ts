@@ -5,11 +5,11 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
-import type { NodeAction } from './action.ts';
 import { check, configFrom, mustBe, runNode } from './start.ts';
 
-export const RECOVER: NodeAction = {
+export const RECOVER: Action = {
   name: 'recover',
   usage: `Usage: concordat node recover --config FILE --ledger DIR... [--accept-loss]
                              [--check] [--json]

@@ -6,14 +6,14 @@ import { request } from 'node:http';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { knownNodes } from '../sandbox/sandbox-folder.ts';
-import type { NodeAction } from './action.ts';
 
 const ANSWER_MS_MAX = 5_000;
 
-export const RESTART: NodeAction = {
+export const RESTART: Action = {
   name: 'restart',
   usage: `Usage: concordat node restart --accept-unproven (--operator URL… | --data DIR) [--json]
 

@@ -7,11 +7,11 @@ import { parseArgs } from 'node:util';
 import { CodedError, isCoded } from '../../base/errors.ts';
 import { type NodeConfig, nodeConfigOf, readNodeConfig } from '../../config/node-config.ts';
 import { certificateOfPem } from '../../crypto/x509.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { whenStopped } from '../command-io.ts';
 import { EXIT } from '../exit-codes.ts';
 import { nodeLog } from '../node-log.ts';
-import type { NodeAction } from './action.ts';
 import { type RecoveryOrder, startNodeProcess } from './node-process.ts';
 import type { NodeReadyLine } from './node-ready.ts';
 import { readSealingFiles } from './sealing-settings.ts';
@@ -23,7 +23,7 @@ const OPTIONS = `\
   --check               judge the configuration and the files it names, and end
   --json                one JSON line when ready instead of a table`;
 
-export const START: NodeAction = {
+export const START: Action = {
   name: 'start',
   usage: `Usage: concordat node start --config FILE [--check] [--json]
 
@@ -34,7 +34,7 @@ ${OPTIONS}`,
   run: (args, io) => run('start', args, io),
 };
 
-export const JOIN: NodeAction = {
+export const JOIN: Action = {
   name: 'join',
   usage: `Usage: concordat node join --config FILE [--check] [--json]
 
@@ -46,7 +46,7 @@ ${OPTIONS}`,
   run: (args, io) => run('join', args, io),
 };
 
-export const RUN: NodeAction = {
+export const RUN: Action = {
   name: 'run',
   usage: `Usage: concordat node run --config FILE [--check] [--json]
 

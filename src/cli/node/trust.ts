@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError } from '../../base/errors.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { knownNodes, membersOf, sandboxFolder } from '../sandbox/sandbox-folder.ts';
-import type { NodeAction } from './action.ts';
 import { type MemberKeyFiles, type NodeOrder, nodeIdOf, orderNode } from './node-orders.ts';
 import { ServiceAsker } from './service-asker.ts';
 
@@ -21,7 +21,7 @@ const OPTIONS = `\
   --member-key PEM
   --json                      print JSON`;
 
-export const TRUST: NodeAction = {
+export const TRUST: Action = {
   name: 'trust',
   usage: `Usage: concordat node trust ID (--data DIR | --url URL --service-certificate PEM
                             --member-certificate PEM --member-key PEM) [--json]
@@ -33,7 +33,7 @@ ${OPTIONS}`,
   run: (args, io) => run('trust', args, io),
 };
 
-export const REMOVE: NodeAction = {
+export const REMOVE: Action = {
   name: 'remove',
   usage: `Usage: concordat node remove ID (--data DIR | --url URL --service-certificate PEM
                              --member-certificate PEM --member-key PEM) [--json]

@@ -3,14 +3,15 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { base64Of } from '../../base/bytes.ts';
 import { CodedError } from '../../base/errors.ts';
+import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type QuorumAction, readOptions } from './action.ts';
 import { type Converted, convertConfig } from './convert-config.ts';
 import { writeNew } from './key-files.ts';
+import { readOptions } from './options.ts';
 import { readTesseraConfig } from './tessera-config.ts';
 import type { SettingNote } from './tessera-settings.ts';
 
-export const IMPORT_CONFIG: QuorumAction = {
+export const IMPORT_CONFIG: Action = {
   name: 'import-config',
   usage: `Usage: concordat quorum import-config TESSERA.json [--out FOLDER] [OPTIONS]
 

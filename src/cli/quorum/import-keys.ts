@@ -14,13 +14,13 @@ import { Relay } from '../../connector/relay.ts';
 import { systemRandom } from '../../crypto/random.ts';
 import { nodeVerifier } from '../../crypto/verifier-node.ts';
 import { realClock } from '../../node/real-time.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { optionsOf, parse, policyOf, settingsOf } from '../connector/settings.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type PartyKeysByOrganisation, readPartyKeys } from '../node/party-keys-file.ts';
-import type { QuorumAction } from './action.ts';
 
-export const IMPORT_KEYS: QuorumAction = {
+export const IMPORT_KEYS: Action = {
   name: 'import-keys',
   usage: `Usage: concordat quorum import-keys PARTY-KEYS.json --config CONNECTOR.json [--json]
 

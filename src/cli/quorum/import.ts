@@ -4,20 +4,21 @@ import { dirname, resolve } from 'node:path';
 import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
 import { addressOf } from '../../config/kinds.ts';
 import { certificateIdOf } from '../../crypto/certificates.ts';
+import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { readJson } from '../node/party-keys-file.ts';
-import { type Options, type QuorumAction, readOptions } from './action.ts';
 import { DUMP_SQL, readDump } from './dump.ts';
 import { ImportJournal } from './import-journal.ts';
 import { ImportService, type ImportServiceOptions } from './import-service.ts';
 import { askedFor, hashesIn, takePushes } from './import-sources.ts';
 import { Importer, lineOf } from './importer.ts';
 import { readNamed } from './key-files.ts';
+import { type Options, readOptions } from './options.ts';
 import { isFields, textOf, textsOf } from './tessera-config.ts';
 import { TesseraPeer } from './tessera-peer.ts';
 
-export const IMPORT: QuorumAction = {
+export const IMPORT: Action = {
   name: 'import',
   usage: `Usage: concordat quorum import --dump FILE SERVICE [OPTIONS]
        concordat quorum import --peer URL --hashes FILE SERVICE [OPTIONS]

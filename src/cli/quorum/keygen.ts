@@ -10,11 +10,12 @@ import {
   type TesseraKey,
   unlockedKey,
 } from '../../crypto/tessera-key.ts';
+import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Options, type QuorumAction, readOptions } from './action.ts';
 import { readNamed, type WrittenKey, writeKeyPair } from './key-files.ts';
+import { type Options, readOptions } from './options.ts';
 
-export const KEYGEN: QuorumAction = {
+export const KEYGEN: Action = {
   name: 'keygen',
   usage: `Usage: concordat quorum keygen NAME… [--password-file FILE] [--json]
 

@@ -1,13 +1,6 @@
-/** One word after `concordat quorum`, with its own options and help. */
+/** The options of a word after `concordat quorum`. */
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
-import type { CommandIo } from '../command.ts';
-
-export interface QuorumAction {
-  readonly name: string;
-  readonly usage: string;
-  run(args: readonly string[], io: CommandIo): Promise<number>;
-}
 
 /** Which options take a value, once or several times, and which take none. */
 export interface OptionNames {
