@@ -101,8 +101,7 @@ function answer(
   accepted: boolean,
   position: TxId,
 ): void {
-  const { view, log, options } = replica;
-  const { incarnation } = options;
+  const { view, log, incarnation } = replica;
   replica.send(
     to,
     {

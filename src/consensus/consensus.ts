@@ -20,8 +20,8 @@
  *  7. After `leads` the leader writes a signature first. After an unproven restart, and on
  *     starting a service, it may write one entry before it.
  *  8. A node that ever answered anything starts again as `restart`, with the last vote record and
- *     all entries that its disk has, under an incarnation larger than all before. Only a new node
- *     joins.
+ *     all entries that its disk has, under an incarnation larger than all before; where disk and
+ *     clock both went back, its leader tells it a larger one. Only a new node joins.
  *  9. Inputs come one at a time. Ticks tell all the time that passed, pauses included, before
  *     anything that arrived meanwhile.
  * 10. A read is served only from what is applied up to the seqno of its `read-ready`, or later.
@@ -59,6 +59,7 @@ import {
   beginInquest,
   meet,
   receiveInquiry,
+  receiveOutlived,
   receiveReport,
   tickInquest,
 } from './restart.ts';
@@ -306,6 +307,7 @@ export class Consensus {
     if (inquest !== undefined) {
       meet(replica, inquest, from);
       if (message.kind === 'inquiry') receiveInquiry(replica, from, message);
+      if (message.kind === 'outlived') receiveOutlived(replica, inquest, message);
       if (message.kind === 'report') receiveReport(replica, from, message);
       return;
     }
@@ -340,6 +342,7 @@ export class Consensus {
       case 'inquiry':
         receiveInquiry(replica, from, message);
         break;
+      case 'outlived':
       case 'report':
         break;
       default:

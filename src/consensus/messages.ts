@@ -95,8 +95,16 @@ export interface ReadAnswer {
 export interface Inquiry {
   readonly kind: 'inquiry';
   readonly incarnation: number;
+  readonly nonce: number;
   /** Whoever follows no living leader moves to this view before it answers. */
   readonly atLeast: View;
+}
+
+/** The leader knows another life of the asking node under its incarnation, or a later one. */
+export interface Outlived {
+  readonly kind: 'outlived';
+  /** One that would be new. */
+  readonly incarnation: number;
 }
 
 export interface Report {
@@ -129,4 +137,5 @@ export type Message =
   | ReadRequest
   | ReadAnswer
   | Inquiry
+  | Outlived
   | Report;

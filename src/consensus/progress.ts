@@ -16,6 +16,8 @@ export class Progress {
   #isProbing = true;
   /** Which life of the other node has spoken in this view. */
   #incarnation: number | undefined;
+  /** Of that life, if it began by asking. */
+  #nonce: number | undefined;
   /** Whether that one message is on its way. */
   hasProbed = false;
   /** What the other said it knows to be committed. */
@@ -50,12 +52,29 @@ export class Progress {
     if (incarnation < known) return false;
     this.#incarnation = incarnation;
     if (incarnation === known) return true;
+    this.#nonce = undefined;
     this.#match = seqnoOf(0);
     this.#sent = last;
     this.#isProbing = true;
     this.hasProbed = false;
     this.round = 0;
     return true;
+  }
+
+  /**
+   * Whether a restarting node asks in a life that counts. One whose disk and clock went back may
+   * come under the incarnation of a former life: it must not inherit what that one promised.
+   */
+  isPresentLifeAsking(incarnation: number, nonce: number, last: Seqno): boolean {
+    if (this.#incarnation === incarnation && this.#nonce !== nonce) return false;
+    if (!this.isPresentLife(incarnation, last)) return false;
+    this.#nonce = nonce;
+    return true;
+  }
+
+  /** For a life that is not to be taken for one that has spoken in this view. */
+  get nextIncarnation(): number {
+    return (this.#incarnation ?? 0) + 1;
   }
 
   noteSent(seqno: Seqno): void {

@@ -25,7 +25,7 @@ export function receiveReadRequest(replica: Replica, from: NodeId, message: Read
 export function receiveReadAnswer(replica: Replica, message: ReadAnswer): void {
   const { reads } = replica;
   if (replica.leading !== undefined || message.batch !== reads.round?.number) return;
-  if (message.incarnation !== replica.options.incarnation) return;
+  if (message.incarnation !== replica.incarnation) return;
   for (const reader of reads.end()) {
     if (reader.kind === 'here') reads.answer(reader.id, message.seqno);
   }
@@ -66,8 +66,7 @@ function ask(replica: Replica): void {
 }
 
 function sendRequest(replica: Replica, leader: NodeId, batch: number): void {
-  const { view, options } = replica;
-  const { incarnation } = options;
+  const { view, incarnation } = replica;
   replica.send(leader, { kind: 'read-request', view, batch, incarnation }, 'at-once');
 }
 

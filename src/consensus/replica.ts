@@ -33,6 +33,8 @@ export interface ConsensusOptions {
   readonly self: NodeId;
   /** Larger than in any former life of the node: the time of its start, say. */
   readonly incarnation: number;
+  /** Chance, by which two lives are told apart when disk and clock both went back. */
+  readonly nonce: number;
   /** A leader unheard for this long is replaced; followers wait between half of it and all. */
   readonly electionTimeoutMs: number;
   /** Heartbeats, and repetitions of what may have been lost. */
@@ -72,6 +74,8 @@ export interface Leading {
 export class Replica {
   readonly options: ConsensusOptions;
   readonly dependencies: ConsensusDependencies;
+  /** Larger than those of all former lives that anybody who leads has heard. */
+  incarnation: number;
   log: LogPositions;
   configurations: Configurations;
   retirements: Retirements;
@@ -123,6 +127,7 @@ export class Replica {
     record: VoteRecord,
   ) {
     this.options = options;
+    this.incarnation = options.incarnation;
     this.dependencies = dependencies;
     this.log = new LogPositions(point);
     this.configurations = new Configurations(point.configuration);

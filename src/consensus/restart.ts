@@ -17,7 +17,7 @@ import type { NodeId, TxId, View } from '../base/ids.ts';
 import { VIEW_MAX, viewOf } from '../base/ids.ts';
 import { type Configuration, isQuorumOfEach, majorityOf } from './configurations.ts';
 import { startPreVote } from './elections.ts';
-import type { Inquiry, Report } from './messages.ts';
+import type { Inquiry, Outlived, Report } from './messages.ts';
 import { comparePositions, higher, laterPosition, NOWHERE } from './positions.ts';
 import type { Replica } from './replica.ts';
 import { follow, hearsLeader } from './roles.ts';
@@ -97,13 +97,18 @@ export function receiveInquiry(replica: Replica, from: NodeId, message: Inquiry)
     if (leading !== undefined || !hearsLeader(replica)) follow(replica, message.atLeast);
   }
   const progress = replica.leading?.peers.get(from);
-  if (progress?.isPresentLife(message.incarnation, log.last) === false) return;
+  const { incarnation, nonce } = message;
+  if (progress?.isPresentLifeAsking(incarnation, nonce, log.last) === false) {
+    const { nextIncarnation } = progress;
+    replica.send(from, { kind: 'outlived', incarnation: nextIncarnation }, 'at-once');
+    return;
+  }
   const heardLeader = hearsLeader(replica) ? replica.leader : undefined;
   replica.send(
     from,
     {
       kind: 'report',
-      incarnation: message.incarnation,
+      incarnation,
       restarting: isRestarting,
       view: replica.view,
       heard: higher(replica.view, preVoted),
@@ -115,9 +120,20 @@ export function receiveInquiry(replica: Replica, from: NodeId, message: Inquiry)
   );
 }
 
+/**
+ * Its disk and its clock both went back: under its incarnation a leader would count what a former
+ * life promised. It asks again under a new one.
+ */
+export function receiveOutlived(replica: Replica, inquest: Inquest, message: Outlived): void {
+  if (message.incarnation <= replica.incarnation) return;
+  replica.incarnation = message.incarnation;
+  inquest.reports.clear();
+  ask(replica, inquest);
+}
+
 export function receiveReport(replica: Replica, from: NodeId, message: Report): void {
   const { inquest } = replica;
-  if (inquest === undefined || message.incarnation !== replica.options.incarnation) return;
+  if (inquest === undefined || message.incarnation !== replica.incarnation) return;
   inquest.reports.set(from, message);
   evaluate(replica, inquest);
 }
@@ -133,9 +149,10 @@ function ask(replica: Replica, inquest: Inquest): void {
 }
 
 function askOne(replica: Replica, inquest: Inquest, node: NodeId): void {
-  const { incarnation } = replica.options;
+  const { incarnation } = replica;
   const { atLeast } = inquest;
-  replica.send(node, { kind: 'inquiry', incarnation, atLeast }, 'at-once');
+  const { nonce } = replica.options;
+  replica.send(node, { kind: 'inquiry', incarnation, nonce, atLeast }, 'at-once');
 }
 
 /** The report of the leader of the newest view among them, if a leader has reported. */

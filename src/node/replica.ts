@@ -92,6 +92,7 @@ export interface ReplicaDependencies {
  */
 const VIEW_LEAP_MIN = 16;
 const VIEW_LEAP_SPAN = 112;
+const NONCE_BYTES = 6;
 
 /** How the last restart was judged, once it was. */
 export interface RestartVerdict {
@@ -125,6 +126,7 @@ export class Replica {
       {
         self: identity.nodeKey.fingerprint as NodeId,
         incarnation: votes.incarnation,
+        nonce: Buffer.from(random.bytes(NONCE_BYTES)).readUIntBE(0, NONCE_BYTES),
         electionTimeoutMs: options.electionTimeoutMs,
         messageTimeoutMs: options.messageTimeoutMs,
         // The pipeline holds transactions back; signatures and what it had taken in come on top,

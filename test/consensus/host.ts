@@ -62,7 +62,7 @@ export interface HostDependencies {
   readonly distort?: (outputs: Outputs) => Outputs;
 }
 
-type Options = Omit<ConsensusOptions, 'self' | 'incarnation'>;
+type Options = Omit<ConsensusOptions, 'self' | 'incarnation' | 'nonce'>;
 
 export class Host {
   readonly id: NodeId;
@@ -230,7 +230,7 @@ export class Host {
     this.#point = beginning.point;
     this.#written = beginning.kind === 'restart' ? [...this.#disk.written] : [];
     this.#node = new implementation.Consensus(
-      { ...this.#options, self: this.id, incarnation },
+      { ...this.#options, self: this.id, incarnation, nonce: incarnation },
       consensus,
       beginning,
     );

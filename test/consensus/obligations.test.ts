@@ -42,7 +42,7 @@ const signature = (view: number, seqno: number): Entry =>
 
 function nodeWith(beginning: Beginning, incarnation = 1): Consensus {
   return new Consensus(
-    { ...USUAL_OPTIONS, self: b, incarnation },
+    { ...USUAL_OPTIONS, self: b, incarnation, nonce: incarnation },
     { spread: () => 0.5, viewLeap: () => 1 },
     beginning,
   );

@@ -9,6 +9,7 @@ import {
 } from '../../src/consensus/configurations.ts';
 import { Consensus } from '../../src/consensus/consensus.ts';
 import type { Entry } from '../../src/consensus/messages.ts';
+import type { Outputs } from '../../src/consensus/outputs.ts';
 import { comparePositions, LogPositions, NOWHERE } from '../../src/consensus/positions.ts';
 import { Progress } from '../../src/consensus/progress.ts';
 import { ReadQueue } from '../../src/consensus/read-queue.ts';
@@ -126,6 +127,18 @@ describe("a peer's progress", () => {
     expect(progress.isPresentLife(1, seqnoOf(12))).toBe(false);
   });
 
+  test('counts nothing of a former life that began under the same incarnation', () => {
+    const progress = new Progress(seqnoOf(10));
+    expect(progress.isPresentLifeAsking(7, 1, seqnoOf(10))).toBe(true);
+    progress.accept(seqnoOf(8));
+    expect(progress.isPresentLifeAsking(7, 2, seqnoOf(10))).toBe(false);
+    expect(progress.match).toBe(8);
+    const { nextIncarnation } = progress;
+    expect(progress.isPresentLifeAsking(nextIncarnation, 2, seqnoOf(10))).toBe(true);
+    expect(progress.match).toBe(0);
+    expect(progress.isPresentLifeAsking(nextIncarnation, 2, seqnoOf(10))).toBe(true);
+  });
+
   test('starts no new probe for a refusal that teaches nothing', () => {
     const progress = new Progress(seqnoOf(10));
     progress.hasProbed = true;
@@ -137,10 +150,50 @@ describe("a peer's progress", () => {
   });
 });
 
+describe('a restarting node whose incarnation is taken', () => {
+  const [a, b] = ids('ab') as [NodeId, NodeId];
+  const restarted = (): Consensus => {
+    const node = new Consensus(
+      { ...USUAL_OPTIONS, self: a, incarnation: 4, nonce: 9 },
+      { spread: () => 0.5, viewLeap: () => 1 },
+      {
+        kind: 'restart',
+        point: EMPTY_POINT,
+        record: { view: viewOf(2) },
+        entries: [
+          { ...at(2, 1), isSignature: false, reconfiguration: ids('abc') },
+          { ...at(2, 2), isSignature: true },
+        ],
+      },
+    );
+    node.start();
+    return node;
+  };
+  const asked = (outputs: Outputs): readonly (readonly [string, number])[] =>
+    outputs.messages.flatMap(({ to, message }) =>
+      message.kind === 'inquiry' ? [[to, message.incarnation] as const] : [],
+    );
+
+  test('asks all again under the one that it is told', () => {
+    const outlived = { kind: 'outlived', incarnation: 6 } as const;
+    const told = asked(restarted().step({ kind: 'message', from: b, message: outlived }));
+    expect(told.filter(([, incarnation]) => incarnation === 6)).toEqual([
+      ['b', 6],
+      ['c', 6],
+    ]);
+  });
+
+  test.each([3, 4])('makes nothing of one that is no larger: %i', (incarnation) => {
+    const message = { kind: 'outlived', incarnation } as const;
+    const outputs = restarted().step({ kind: 'message', from: 'd' as NodeId, message });
+    expect(asked(outputs).filter(([to]) => to !== 'd')).toEqual([]);
+  });
+});
+
 describe('bounds', () => {
   function leader(more: Partial<typeof USUAL_OPTIONS> = {}): Consensus {
     const node = new Consensus(
-      { ...USUAL_OPTIONS, ...more, self: 'a' as NodeId, incarnation: 1 },
+      { ...USUAL_OPTIONS, ...more, self: 'a' as NodeId, incarnation: 1, nonce: 1 },
       { spread: () => 0, viewLeap: () => 1 },
       { kind: 'found', point: EMPTY_POINT, view: viewOf(2) },
     );
@@ -181,7 +234,7 @@ describe('bounds', () => {
   test('a batch ends with its view, at the count, or where the caller cuts it', () => {
     const cut: [Seqno, Seqno][] = [];
     const node = new Consensus(
-      { ...USUAL_OPTIONS, batchEntriesMax: 3, self: 'a' as NodeId, incarnation: 1 },
+      { ...USUAL_OPTIONS, batchEntriesMax: 3, self: 'a' as NodeId, incarnation: 1, nonce: 1 },
       {
         spread: () => 0,
         viewLeap: () => 1,

@@ -102,7 +102,8 @@ const MESSAGES: readonly (readonly [string, PeerMessage])[] = [
       seqno: seqnoOf(2 ** 40),
     },
   ],
-  ['an inquiry', { kind: 'inquiry', incarnation: 8, atLeast: viewOf(6) }],
+  ['a life that is outlived', { kind: 'outlived', incarnation: 9 }],
+  ['an inquiry', { kind: 'inquiry', incarnation: 8, nonce: MOST, atLeast: viewOf(6) }],
   [
     'a report',
     {

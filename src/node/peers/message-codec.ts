@@ -97,9 +97,11 @@ function bodyOf(message: PeerMessage): EnvelopeBody {
     case 'read-answer':
       return { kind: 'readIndexResponse', value: message };
     case 'inquiry': {
-      const { incarnation, atLeast } = message;
-      return { kind: 'restartInquiry', value: { incarnation, atLeastView: atLeast } };
+      const { incarnation, nonce, atLeast } = message;
+      return { kind: 'restartInquiry', value: { incarnation, nonce, atLeastView: atLeast } };
     }
+    case 'outlived':
+      return { kind: 'restartOutlived', value: message };
     case 'report':
       return {
         kind: 'restartReport',
@@ -201,9 +203,11 @@ function messageOfBody(body: EnvelopeBody): PeerMessage {
       return { kind: 'read-answer', ...body.value, view: viewOf(view), seqno: seqnoOf(seqno) };
     }
     case 'restartInquiry': {
-      const { incarnation, atLeastView } = body.value;
-      return { kind: 'inquiry', incarnation, atLeast: viewOf(atLeastView) };
+      const { incarnation, nonce, atLeastView } = body.value;
+      return { kind: 'inquiry', incarnation, nonce, atLeast: viewOf(atLeastView) };
     }
+    case 'restartOutlived':
+      return { kind: 'outlived', incarnation: body.value.incarnation };
     case 'restartReport':
       return reportOf(body.value);
     case 'forwardRequest':

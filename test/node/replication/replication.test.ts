@@ -85,7 +85,7 @@ async function build(beginning: Beginning, self = OTHER): Promise<void> {
   const votes = new VoteRecordFile(disk, '/votes', aeadKeyOf(Buffer.alloc(32)), systemRandom);
   const consensus = new Consensus(
     {
-      ...{ self, incarnation: 1, electionTimeoutMs: 1_000, messageTimeoutMs: 50 },
+      ...{ self, incarnation: 1, nonce: 1, electionTimeoutMs: 1_000, messageTimeoutMs: 50 },
       ...{ uncommittedMax: 100, batchEntriesMax: 100, inFlightEntriesMax: 100, readsMax: 10 },
       unproven: 'refuse',
     },

@@ -385,16 +385,20 @@ export interface RestartInquiry {
   readonly incarnation: number;
   /** Whoever follows no living leader moves to this view before it answers. */
   readonly atLeastView: number;
+  /** Chance: tells lives apart that begin under one incarnation. */
+  readonly nonce: number;
 }
 
 export function writeRestartInquiry(writer: WireWriter, message: RestartInquiry): void {
   wire.putU64(writer, 8, message.incarnation);
   wire.putU64(writer, 16, message.atLeastView);
+  wire.putU64(writer, 24, message.nonce);
 }
 
 export function readRestartInquiry(reader: WireReader): RestartInquiry {
   let incarnation = 0;
   let atLeastView = 0;
+  let nonce = 0;
   while (reader.pos < reader.len) {
     const tag = reader.tag();
     switch (tag) {
@@ -404,11 +408,39 @@ export function readRestartInquiry(reader: WireReader): RestartInquiry {
       case 16:
         atLeastView = wire.readU64(reader);
         break;
+      case 24:
+        nonce = wire.readU64(reader);
+        break;
       default:
         wire.skipField(reader, tag);
     }
   }
-  return { incarnation, atLeastView };
+  return { incarnation, atLeastView, nonce };
+}
+
+/** The leader knows another life of the asking node under this incarnation or a later one. */
+export interface RestartOutlived {
+  /** One that would be new. */
+  readonly incarnation: number;
+}
+
+export function writeRestartOutlived(writer: WireWriter, message: RestartOutlived): void {
+  wire.putU64(writer, 8, message.incarnation);
+}
+
+export function readRestartOutlived(reader: WireReader): RestartOutlived {
+  let incarnation = 0;
+  while (reader.pos < reader.len) {
+    const tag = reader.tag();
+    switch (tag) {
+      case 8:
+        incarnation = wire.readU64(reader);
+        break;
+      default:
+        wire.skipField(reader, tag);
+    }
+  }
+  return { incarnation };
 }
 
 export const RESTART_REPORT_CONFIGURATIONS_COUNT_MAX = 256;

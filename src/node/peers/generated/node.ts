@@ -15,6 +15,7 @@ import {
   type RequestVote,
   type RequestVoteResponse,
   type RestartInquiry,
+  type RestartOutlived,
   type RestartReport,
   readAppendEntries,
   readAppendEntriesResponse,
@@ -24,6 +25,7 @@ import {
   readRequestVote,
   readRequestVoteResponse,
   readRestartInquiry,
+  readRestartOutlived,
   readRestartReport,
   readSnapshotNeeded,
   type SnapshotNeeded,
@@ -37,6 +39,7 @@ import {
   writeRequestVote,
   writeRequestVoteResponse,
   writeRestartInquiry,
+  writeRestartOutlived,
   writeRestartReport,
   writeSnapshotNeeded,
 } from './consensus.ts';
@@ -64,7 +67,8 @@ export type EnvelopeBody =
   | { readonly kind: 'restartReport'; readonly value: RestartReport }
   | { readonly kind: 'forwardRequest'; readonly value: ForwardRequest }
   | { readonly kind: 'forwardResponse'; readonly value: ForwardResponse }
-  | { readonly kind: 'knownNodes'; readonly value: KnownNodes };
+  | { readonly kind: 'knownNodes'; readonly value: KnownNodes }
+  | { readonly kind: 'restartOutlived'; readonly value: RestartOutlived };
 
 export interface Envelope {
   /** SHA-256 of the sender's public key (SPKI, DER); it must be the key of the TLS session. */
@@ -102,7 +106,7 @@ export function sizeEnvelopeMax(message: Envelope): number {
       size += 4 * wire.FIELD_BYTES_MAX;
       break;
     case 'restartInquiry':
-      size += 2 * wire.FIELD_BYTES_MAX;
+      size += 3 * wire.FIELD_BYTES_MAX;
       break;
     case 'restartReport':
       size += sizeRestartReportMax(message.body.value);
@@ -115,6 +119,9 @@ export function sizeEnvelopeMax(message: Envelope): number {
       break;
     case 'knownNodes':
       size += sizeKnownNodesMax(message.body.value);
+      break;
+    case 'restartOutlived':
+      size += 1 * wire.FIELD_BYTES_MAX;
       break;
   }
   return size;
@@ -161,6 +168,9 @@ export function writeEnvelope(writer: WireWriter, message: Envelope): void {
       break;
     case 'knownNodes':
       wire.putMessage(writer, 114, message.body.value, writeKnownNodes);
+      break;
+    case 'restartOutlived':
+      wire.putMessage(writer, 122, message.body.value, writeRestartOutlived);
       break;
   }
 }
@@ -227,6 +237,9 @@ export function readEnvelope(reader: WireReader): Envelope {
         break;
       case 114:
         body = { kind: 'knownNodes', value: readKnownNodes(wire.readNested(reader)) };
+        break;
+      case 122:
+        body = { kind: 'restartOutlived', value: readRestartOutlived(wire.readNested(reader)) };
         break;
       default:
         wire.skipField(reader, tag);
