@@ -287,6 +287,8 @@ export class Troubles {
 
   #spoilDisk(): void {
     const machine = this.#chance.pick(this.#fleet.machines);
+    // A node that a failing disk stops could not vouch for one that forgot.
+    if (this.#world.settings.troubles.oldDisks && this.forgetful.size > 0) return;
     const kinds = ['slow', 'full', 'read', 'write', 'sync'] as const;
     const isSpared = this.#world.settings.troubles.damage && this.#canBeLost(machine);
     const kind = this.#chance.pick(isSpared ? ([...kinds, 'misdirect'] as const) : kinds);
@@ -387,7 +389,8 @@ export class Troubles {
       if (other === machine || other.isRetired) return true;
       const id = this.#fleet.idOf(other);
       if (id === undefined) return true;
-      return known.has(id) && other.node?.node().state === 'PartOfNetwork';
+      const isSound = other.disk.mood === GOOD_MOOD;
+      return isSound && known.has(id) && other.node?.node().state === 'PartOfNetwork';
     });
   }
 
