@@ -7,6 +7,7 @@ import { dirname, resolve } from 'node:path';
 import { CodedError, messageOf } from '../base/errors.ts';
 import type { Address } from './kinds.ts';
 import { NODE_SCHEMA } from './node-schema.ts';
+import { recoveryReleaseFaults } from './recovery-schema.ts';
 import { sealingFaults } from './sealing-schema.ts';
 import { SettingFaults } from './setting.ts';
 
@@ -53,6 +54,7 @@ export function nodeConfigOf(given: unknown, path: string): NodeConfig {
     ...redirectionFaults(values),
     ...sealingFaults(values.sealing, values.attestation.platform),
     ...federationFaults(values),
+    ...recoveryReleaseFaults(recover?.key_release, values.attestation.platform),
   ];
   if (type === 'Join' && join === undefined) {
     faults.push('command.join is missing; command.type is "Join"');

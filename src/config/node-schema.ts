@@ -6,6 +6,7 @@
 import { ATTESTATION } from './attestation-schema.ts';
 import { FEDERATION } from './federation-schema.ts';
 import { defaulted, KINDS, optional, required } from './kinds.ts';
+import { RECOVERY_RELEASE } from './recovery-schema.ts';
 import { SEALING } from './sealing-schema.ts';
 import { listOf, listOfValues, optionalSection, section } from './setting.ts';
 
@@ -144,6 +145,7 @@ const recover = optionalSection({
     path,
     'the certificate that the lost service had last, PEM: only its ledgers are believed',
   ),
+  key_release: RECOVERY_RELEASE,
 });
 
 const command = section({

@@ -17,6 +17,7 @@ import { wrapTo } from '../crypto/keys.ts';
 import { splitWrappingKey, wrapLedgerSecret, wrapUnder } from '../crypto/shares.ts';
 import type { ReadTable, ReadView, Row, Transaction } from '../kv/tables.ts';
 import { allNodes, serviceInfo } from './nodes.ts';
+import { writeReleaseShares } from './recovery-release.ts';
 import {
   ENCRYPTED_SECRETS,
   HISTORICAL_SECRET,
@@ -218,6 +219,7 @@ function writeShares(
     ...storedVersion(request.previousStoredAt),
   };
   transaction.table(RECOVERY_SHARES).put(SINGLETON, jsonRow(row));
+  writeReleaseShares(transaction, fullShare, wrap);
 }
 
 function writeHistory(transaction: Transaction, request: Rows, random: Random): void {

@@ -136,6 +136,7 @@ function mustBeSame(given: string, held: string, name: string, whose: string): v
 }
 
 export interface RecoveredSecrets {
+  readonly type: RecoveryType;
   /** The secret that the new service began with. */
   readonly secret: { readonly secret: Uint8Array; readonly from: Seqno };
   /** The last one of the service before. */
@@ -151,10 +152,13 @@ export interface FormerEndorsement {
   readonly end: string;
 }
 
+/** What opened the former secret: the members' shares, or a key released to attested code. */
+export type RecoveryType = 'RECOVERY_SHARES' | 'KEY_RELEASE';
+
 /** Writes the rows by which a recovered service opens, its private state being back. */
 export function writeRecovered(
   transaction: Transaction,
-  { secret, former }: RecoveredSecrets,
+  { secret, former, type }: RecoveredSecrets,
   endorsement: FormerEndorsement,
   random: Random,
   wrap: Wrap,
@@ -179,7 +183,7 @@ export function writeRecovered(
   transaction.table(SERVICE_ENDORSEMENTS).put(first, jsonRow(vouched));
   const submitted = transaction.table(SUBMITTED_SHARES);
   for (const { key } of submitted.page()) submitted.remove(key);
-  transaction.table(LAST_RECOVERY_TYPE).put(SINGLETON, jsonRow('RECOVERY_SHARES'));
+  transaction.table(LAST_RECOVERY_TYPE).put(SINGLETON, jsonRow(type));
   writeSecretRows(
     transaction,
     {

@@ -12,6 +12,7 @@ import type { FrontDoorOptions } from '../http/front-door.ts';
 import type { EvidenceDependencies } from './own-evidence.ts';
 import type { PeerNetworkOptions } from './peers/peer-network.ts';
 import type { PeerTransport, PeerTransportDependencies } from './peers/peer-transport.ts';
+import type { RecoveryRelease } from './recovering/private-recovery.ts';
 import type { SignatureKind } from './root-signing.ts';
 
 export interface NodeOptions {
@@ -109,6 +110,8 @@ export interface NodeDependencies extends EvidenceDependencies {
   readonly verifier?: Verifier;
   /** Runs governed scripts; a worker thread unless a test has its own. */
   readonly scripts?: ScriptRunner;
+  /** Has keys released that open a lost service; without it only its members' shares do. */
+  readonly recoveryRelease?: RecoveryRelease;
   /** This node's retirement is recorded for good: the process should end. */
   readonly onRetired?: () => void;
   /** Something that must not happen did, or the disk failed: the process should end. */

@@ -182,6 +182,7 @@ export class RunningNode implements Backend {
         disk: dependencies.disk,
         commit: (write) => this.commitService(write),
         onFatal: dependencies.onFatal,
+        release: dependencies.recoveryRelease,
       });
     this.#runner = new Runner({
       ...{ store, archive, views },

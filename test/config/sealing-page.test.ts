@@ -34,7 +34,7 @@ test('each kind has its row', () => {
 
 test('the words that stop a node are those of the program', () => {
   const source = ['src/cli/node/sealing-settings.ts', 'src/attestation/sources/tpm-sealer.ts']
-    .concat('src/attestation/azure/attested-release.ts')
+    .concat('src/attestation/azure/attested-release.ts', 'src/cli/node/vault-release.ts')
     .map((path) => readFileSync(join(import.meta.dirname, '../..', path), 'utf8'))
     .join();
   const [, words = ''] = /the node says why \(([^)]*)\)/.exec(PAGE.replaceAll('\n', ' ')) ?? [];

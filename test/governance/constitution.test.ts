@@ -57,6 +57,11 @@ function kit(status = 'Open'): ConstitutionKit {
   return made;
 }
 
+const RELEASE = {
+  ...{ name: 'main', vault_url: 'https://vault.test', key_name: 'k' },
+  key_version: '0'.repeat(32),
+};
+
 const act = (name: string, args: unknown = null): KitAction => ({ name, args });
 
 describe('what is refused before anybody votes', () => {
@@ -113,6 +118,18 @@ describe('what is refused before anybody votes', () => {
     ['set_jwt_issuer', { issuer: 'a', jwks: { keys: [{ kid: 'k', kty: 'oct' }] } }, /kty/],
     ['set_jwt_public_signing_keys', { issuer: 'a' }, /jwks must be an object/],
     ['remove_jwt_issuer', {}, /issuer must be/],
+    ['set_recovery_release_key', { name: '' }, /name must be of 1 to 64 letters/],
+    [
+      'set_recovery_release_key',
+      { ...RELEASE, encryption_pub_key: encryption, vault_url: 'http://vault.test' },
+      /vault_url must be https/,
+    ],
+    [
+      'set_recovery_release_key',
+      { ...RELEASE, encryption_pub_key: encryption, release_policy: '[' },
+      /set_recovery_release_key at position 0 failed validation: .*JSON/,
+    ],
+    ['remove_recovery_release_key', {}, /name must be/],
     ['add_node_code', { code_id: 'aa' }, /code_id must be 64/],
     ['add_snp_measurement', { measurement: A }, /measurement must be 96/],
     ['add_snp_host_data', { host_data: A, security_policy: policy }, /SHA-256/],
@@ -231,6 +248,23 @@ describe('members and users', () => {
     await service.apply(act('remove_user', { user_id: id }));
     expect(service.row(`${GOV}users.certs`, id)).toBeUndefined();
     expect(service.row(`${GOV}users.info`, id)).toBeUndefined();
+  });
+
+  test('a key released to attested code recovers, as long as members want it', async () => {
+    const service = kit();
+    const table = `${GOV}concordat.recovery_release_keys`;
+    const set = act('set_recovery_release_key', { ...RELEASE, encryption_pub_key: encryption });
+    const done = async (action: KitAction): Promise<readonly string[]> =>
+      (await service.apply(action)).effects.map(({ name }) => name);
+    expect(await done(set)).toEqual(['triggerRecoverySharesRefresh']);
+    const { name: _, ...row } = RELEASE;
+    expect(service.json(table, 'main')).toEqual({ ...row, encryption_pub_key: encryption });
+    // What another key could open before is renewed.
+    expect(await done(set)).toEqual(['triggerLedgerRekey']);
+    const remove = act('remove_recovery_release_key', { name: 'main' });
+    expect(await done(remove)).toEqual(['triggerLedgerRekey']);
+    expect(service.row(table, 'main')).toBeUndefined();
+    expect(await done(remove)).toEqual([]);
   });
 
   test('the threshold cannot be above the holders of shares', async () => {

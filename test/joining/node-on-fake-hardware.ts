@@ -1,5 +1,6 @@
 // A node as a process, as `concordat node start` and `join` run it, but on hardware of a test:
-//   node node-on-fake-hardware.ts CONFIG MACHINE
+//   node node-on-fake-hardware.ts CONFIG MACHINE [LEDGER…]
+// Ledgers are those that a recovery is given.
 // It says in one line of JSON that it is ready, or what keeps it from being so.
 
 import { isCoded } from '../../src/base/errors.ts';
@@ -7,7 +8,7 @@ import { startNodeProcess } from '../../src/cli/node/node-process.ts';
 import { readNodeConfig } from '../../src/config/node-config.ts';
 import { readMachine } from './machine-files.ts';
 
-const [config = '', machine = ''] = process.argv.slice(2);
+const [config = '', machine = '', ...ledgers] = process.argv.slice(2);
 const stop = new AbortController();
 process.on('SIGTERM', () => stop.abort());
 // Whoever started it holds its standard input open.
@@ -30,6 +31,7 @@ try {
     onRetired: () => stop.abort(),
     signal: stop.signal,
     evidence: readMachine(machine),
+    ...(ledgers.length === 0 ? {} : { recovery: { ledgers, acceptLoss: false } }),
   });
   if (node === 'stopped') process.exit(0);
   say(node.ready);

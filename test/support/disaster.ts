@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { transitionServiceToOpen } from '../../src/governance/recovery.ts';
 import { refreshShares } from '../../src/governance/recovery-shares.ts';
 import type { ShareSubmission } from '../../src/governance/submitted-shares.ts';
-import type { NodeOptions } from '../../src/node/node-options.ts';
+import type { NodeDependencies, NodeOptions } from '../../src/node/node-options.ts';
 import { realTimers } from '../../src/node/real-time.ts';
 import {
   type Recovering,
@@ -52,8 +52,9 @@ export class Disaster {
     request: Omit<RecoverRequest, 'acceptLoss'> & { readonly acceptLoss?: boolean },
     world: World = newWorld(),
     options: Partial<NodeOptions> = {},
+    more: Partial<NodeDependencies> = {},
   ): Promise<Recovering> {
-    const dependencies = startDependencies(world, { timers: realTimers });
+    const dependencies = startDependencies(world, { timers: realTimers, ...more });
     const recovering = await recoverService(
       { ...RIG_OPTIONS, port: 0, ...options },
       dependencies,

@@ -24,6 +24,7 @@ import { nodeOptionsOf } from './configured-options.ts';
 import { evidenceSettingsOf } from './evidence-settings.ts';
 import { openIndexInTime } from './index-in-time.ts';
 import { type NodeReadyLine, type RecoveryLine, recoveryLine } from './node-ready.ts';
+import { recoveryReleaseOf } from './recovery-release.ts';
 import { openSealerOf } from './sealing-settings.ts';
 import { organisationsIn, readMembers, readOpening } from './service-opening.ts';
 
@@ -61,6 +62,7 @@ export async function startNodeProcess(
   const evidenceSource =
     evidence?.evidenceSource ??
     openEvidenceSource(evidenceSettingsOf(config, process.env), world);
+  const machine = { ...world, evidenceSource, environment: process.env };
   const dependencies: NodeDependencies = {
     disk: durableDisk,
     ...world,
@@ -68,7 +70,8 @@ export async function startNodeProcess(
     onRetired,
     openIndex: openIndexInTime,
     revocationLists: revocationFiles(config.attestation.revocation_lists),
-    ...openSealerOf(config.sealing, { ...world, evidenceSource, environment: process.env }),
+    ...openSealerOf(config.sealing, machine),
+    ...recoveryReleaseOf(config.command, machine),
     ...evidence,
     evidenceSource,
   };

@@ -1,29 +1,21 @@
 /** What a node's configuration says of its sealer, opened: the node's own room knows interfaces. */
-import { readFileSync } from 'node:fs';
-import { releaseKey } from '../../attestation/azure/attested-release.ts';
 import { keyVaultSealer } from '../../attestation/azure/key-vault-sealer.ts';
-import { MaaClient } from '../../attestation/azure/maa-client.ts';
-import { identityEndpoint, ManagedIdentity } from '../../attestation/azure/managed-identity.ts';
 import { type ReleasePolicy, readReleasePolicy } from '../../attestation/release-policy.ts';
-import { httpAsker } from '../../attestation/sources/http-asker.ts';
 import { programRunner } from '../../attestation/sources/programs.ts';
-import type { EvidenceSource, Pause } from '../../attestation/sources/source.ts';
 import { tpmSealer } from '../../attestation/sources/tpm-sealer.ts';
-import type { Clock, Random, Sealer, Timers } from '../../base/environment.ts';
-import { CodedError, isCoded, messageOf } from '../../base/errors.ts';
+import type { Sealer } from '../../base/environment.ts';
+import { CodedError } from '../../base/errors.ts';
 import type { NodeConfig } from '../../config/node-config.ts';
-import { certificatesOfPem } from '../../crypto/pem-certificates.ts';
-import { nodeVerifier } from '../../crypto/verifier-node.ts';
 import type { NodeDependencies } from '../../node/node-options.ts';
+import {
+  openVaultRelease,
+  readAuthorities,
+  readNamed,
+  type VaultDependencies,
+} from './vault-release.ts';
 
-export interface SealingDependencies {
-  readonly clock: Clock;
-  readonly timers: Timers;
-  readonly random: Random;
+export interface SealingDependencies extends VaultDependencies {
   readonly log: { warn(message: string): void };
-  /** Of the machine: keys are released for its evidence. */
-  readonly evidenceSource: EvidenceSource;
-  readonly environment: Readonly<Record<string, string | undefined>>;
 }
 
 type SealingSettings = NodeConfig['sealing'];
@@ -78,7 +70,7 @@ async function openVault(
   if (settings === undefined) {
     throw new CodedError('BadConfiguration', 'sealing.key_vault is missing', {});
   }
-  const { clock, random, evidenceSource: source, log } = dependencies;
+  const { random, log } = dependencies;
   const { vault_url: vaultUrl, key_name: keyName, key_version: pinned } = settings;
   const { authorities, releasePolicy } = filesOf(settings);
   if (pinned === undefined) {
@@ -87,43 +79,11 @@ async function openVault(
         `${vaultUrl} can import a newest one that he knows. Name the version that was made`,
     );
   }
-  // The client package takes its time to load, which other nodes need not spend.
-  const { KeyVault } = await import('../../attestation/azure/key-vault.ts');
-  const vault = new KeyVault(
-    {
-      vaultUrl,
-      authorities,
-      credential: identityOf(settings, dependencies),
-      // The identity itself gives out tokens for its one resource only.
-      isAzureHost: settings.token_resource === undefined,
-    },
-    { clock, verifier: nodeVerifier },
-  );
-  const issuer = settings.attestation_service;
-  const maa = new MaaClient(issuer, httpAsker());
-  // What the key is released to is the release policy's to say; debugging is refused in any case.
-  const report = {};
-  const options = {
-    ...{ issuer, keyName, report },
-    ...(releasePolicy === undefined ? {} : { releasePolicy }),
-  };
-  const parts = { source, maa, vault, random, clock };
+  const key = { keyName, ...(releasePolicy === undefined ? {} : { releasePolicy }) };
+  const release = await openVaultRelease(settings, key, authorities, dependencies);
   return await keyVaultSealer(async (version = pinned) => {
     if (version !== undefined) mustBeNamed(version, settings);
-    try {
-      return await releaseKey(options, parts, version);
-    } catch (thrown) {
-      if (isCoded(thrown)) throw thrown;
-      // The client package's own errors, of the network and of the vault.
-      const why = messageOf(thrown).replace(/\.$/, '');
-      throw new CodedError(
-        'KeyNotReleased',
-        `${vaultUrl} does not release ${keyName}: ${why}. Its release policy must name this ` +
-          "code, and this machine's identity needs the permission to release",
-        { keyName, vaultUrl },
-        { cause: thrown },
-      );
-    }
+    return await release(version);
   }, random);
 }
 
@@ -142,48 +102,9 @@ function mustBeNamed(
   );
 }
 
-function identityOf(
-  settings: KeyVaultSettings,
-  { clock, timers, environment }: SealingDependencies,
-): ManagedIdentity {
-  const { vault_url, identity_url, managed_identity_client_id: clientId } = settings;
-  const pause: Pause = (ms) => new Promise((resolve) => timers.after(ms, resolve));
-  return new ManagedIdentity(
-    {
-      endpoint: identityEndpoint(environment, identity_url),
-      resource: settings.token_resource ?? resourceOf(vault_url),
-      ...(clientId === undefined ? {} : { clientId }),
-    },
-    { ask: httpAsker(), clock, pause },
-  );
-}
-
-/** `https://vault.azure.net` of `https://NAME.vault.azure.net`, in every cloud of Azure's. */
-function resourceOf(vaultUrl: string): string {
-  return `https://${new URL(vaultUrl).hostname.replace(/^[^.]*\./, '')}`;
-}
-
 function filesOf(settings: KeyVaultSettings): VaultFiles {
   const { authorities_file: path, release_policy_file: policyPath } = settings;
-  const authorities = readNamed(path, (text) => {
-    if (certificatesOfPem(text).length > 0) return text;
-    throw new CodedError('BadCertificate', 'it holds no certificate', { path });
-  });
+  const authorities = readAuthorities(path);
   if (policyPath === undefined) return { authorities };
   return { authorities, releasePolicy: readNamed(policyPath, readReleasePolicy) };
-}
-
-/** Reads a file; what is wrong in it is told with its name. */
-function readNamed<T>(path: string, read: (text: string) => T): T {
-  try {
-    return read(readFileSync(path, 'utf8'));
-  } catch (thrown) {
-    if (!isCoded(thrown)) throw thrown;
-    throw new CodedError(
-      thrown.code,
-      `${path}: ${thrown.message}`,
-      { path },
-      { cause: thrown },
-    );
-  }
 }

@@ -16,6 +16,7 @@ import { type RecoveryOrder, startNodeProcess } from './node-process.ts';
 import type { NodeReadyLine } from './node-ready.ts';
 import { readSealingFiles } from './sealing-settings.ts';
 import { readMembers, readOpening } from './service-opening.ts';
+import { readAuthorities } from './vault-release.ts';
 
 const OPTIONS = `\
   --config FILE         the configuration, JSON; - reads it from standard input.
@@ -130,8 +131,9 @@ export async function check(
       if (start.opens !== undefined) readOpening(start.opens);
     }
     if (config.command.kind === 'recover') {
-      const { previous_service_identity_file: identity } = config.command.recover;
-      certificateOfPem(readFileSync(identity, 'utf8'));
+      const { previous_service_identity_file, key_release } = config.command.recover;
+      certificateOfPem(readFileSync(previous_service_identity_file, 'utf8'));
+      if (key_release !== undefined) readAuthorities(key_release.authorities_file);
     }
     readSealingFiles(config.sealing);
   } catch (error) {

@@ -162,6 +162,40 @@ const setThreshold = (recovery_threshold) => {
   if (isOpen()) ccf.node.triggerRecoverySharesRefresh();
 };
 
+// A key that a vault releases to attested code, by which a lost service can be recovered without
+// shares. As with a member who leaves, what an old key could open is renewed.
+const releaseKeys = 'concordat.recovery_release_keys';
+const releaseKeyName = matches(
+  /^[A-Za-z0-9._-]{1,64}$/,
+  'of 1 to 64 letters, digits, dots, _ or -',
+);
+action(
+  'set_recovery_release_key',
+  {
+    name: releaseKeyName,
+    encryption_pub_key: publicKey,
+    vault_url: matches(/^https:[/][/][^/?#@]+$/, 'https:// and a host'),
+    key_name: matches(/^[0-9a-zA-Z-]{1,127}$/, '1 to 127 letters, digits and hyphens'),
+    key_version: matches(/^[0-9a-zA-Z]{32}$/, '32 letters and digits'),
+    release_policy: optional(string),
+  },
+  ({ name, release_policy, ...row }) => {
+    const replaced = has(releaseKeys, name);
+    write(releaseKeys, name, release_policy ? { ...row, release_policy } : row);
+    if (!isOpen()) return;
+    if (replaced) ccf.node.triggerLedgerRekey();
+    else ccf.node.triggerRecoverySharesRefresh();
+  },
+  ({ release_policy }) => {
+    if (release_policy) object(JSON.parse(release_policy), 'release_policy');
+  },
+);
+action('remove_recovery_release_key', { name: releaseKeyName }, ({ name }) => {
+  if (!has(releaseKeys, name)) return;
+  remove(releaseKeys, name);
+  if (isOpen()) ccf.node.triggerLedgerRekey();
+});
+
 action('trigger_recovery_shares_refresh', null, () => ccf.node.triggerRecoverySharesRefresh());
 action('trigger_ledger_rekey', null, () => ccf.node.triggerLedgerRekey());
 `;

@@ -1,16 +1,22 @@
 /**
  * The second half of a disaster recovery, in a node that runs with public state alone: it takes the
- * members' shares in, and once they open the former secret, reads the private part back, puts it in
- * place, and opens the service.
+ * members' shares in, or has a key released to its code, and once either opens the former secret,
+ * reads the private part back, puts it in place, and opens the service.
  */
 import { secretsBackFrom } from '../../audit/recover-secrets.ts';
 import { invariant } from '../../base/assert.ts';
 import type { Clock, Disk, Random, Timers } from '../../base/environment.ts';
-import { CodedError } from '../../base/errors.ts';
+import { CodedError, messageOf } from '../../base/errors.ts';
 import { type Seqno, seqnoOf, type TxId, textOfTxId } from '../../base/ids.ts';
 import { certificatePublicKeyDer } from '../../crypto/certificates.ts';
 import { serviceInfo } from '../../governance/nodes.ts';
-import { writeRecovered } from '../../governance/recovery.ts';
+import { type RecoveryType, writeRecovered } from '../../governance/recovery.ts';
+import {
+  type ReleaseKey,
+  type ReleaseKeyRow,
+  releaseKeysIn,
+  secretFromRelease,
+} from '../../governance/recovery-release.ts';
 import {
   type ShareSubmission,
   secretFromShares,
@@ -39,7 +45,18 @@ export interface PrivateRecoveryDependencies {
   /** Commits a transaction of the service itself. */
   readonly commit: (write: (transaction: Transaction) => void) => Promise<TxId>;
   readonly onFatal: (error: unknown) => void;
+  /** Absent where this node can have no key released. */
+  readonly release?: RecoveryRelease | undefined;
 }
+
+/**
+ * Has the private half of such a key (PKCS#8) released to this node's code. Rejects with a coded
+ * error that says why it is not.
+ */
+export type RecoveryRelease = (key: ReleaseKeyRow) => Promise<Uint8Array>;
+
+/** After a round in which no key was released. */
+const RELEASE_PAUSE_MS = 15_000;
 
 export class PrivateRecovery {
   readonly #deps: PrivateRecoveryDependencies;
@@ -47,6 +64,8 @@ export class PrivateRecovery {
   #phase: 'waiting' | 'reading' | 'done' = 'waiting';
   #stopped = false;
   #running: Promise<void> = Promise.resolve();
+  #isAsking = false;
+  #cancelPause: (() => void) | undefined;
 
   constructor(recovery: LedgerRecovery, dependencies: PrivateRecoveryDependencies) {
     this.#recovery = recovery;
@@ -79,16 +98,60 @@ export class PrivateRecovery {
     const view = this.#deps.ledger.state.store.committedView;
     if (serviceInfo(view)?.status !== 'WaitingForRecoveryShares') return;
     const secret = secretFromShares(view, this.#own.bytes);
-    if (secret === undefined) return;
+    if (secret !== undefined) this.#begin(secret, 'RECOVERY_SHARES');
+    else this.#askForRelease();
+  }
+
+  #begin(secret: Uint8Array, type: RecoveryType): void {
     this.#phase = 'reading';
-    this.#running = this.#recover(secret).catch((error: unknown) => {
+    this.#cancelPause?.();
+    this.#running = this.#recover(secret, type).catch((error: unknown) => {
       if (!this.#stopped) this.#deps.onFatal(error);
     });
+  }
+
+  /** Has the keys released that members have allowed, until one is or the shares are there. */
+  #askForRelease(): void {
+    const { release, ledger } = this.#deps;
+    const keys = releaseKeysIn(ledger.state.store.committedView);
+    if (release === undefined || keys.length === 0 || this.#isAsking) return;
+    this.#isAsking = true;
+    this.#askAll(keys, release).catch(this.#deps.onFatal);
+  }
+
+  async #askAll(keys: readonly ReleaseKey[], release: RecoveryRelease): Promise<void> {
+    const { log, timers } = this.#deps;
+    for (const { name, row } of keys) {
+      const secret = await this.#released(name, row, release).catch((error: unknown) => {
+        log.warn(`the release key ${JSON.stringify(name)} is of no use: ${messageOf(error)}`);
+      });
+      if (this.#phase !== 'waiting' || this.#stopped) return;
+      if (secret === undefined) continue;
+      this.#begin(secret, 'KEY_RELEASE');
+      return;
+    }
+    this.#cancelPause = timers.after(RELEASE_PAUSE_MS, () => {
+      this.#isAsking = false;
+      this.onCommit();
+    });
+  }
+
+  async #released(
+    name: string,
+    row: ReleaseKeyRow,
+    release: RecoveryRelease,
+  ): Promise<Uint8Array> {
+    const { ledger } = this.#deps;
+    const key = ledger.identity.keys.openUnwrappingKey(await release(row));
+    return secretFromRelease(ledger.state.store.committedView, name, (wrapped) =>
+      key.unwrap(wrapped),
+    );
   }
 
   /** Gives up; the recovery is begun again at the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#cancelPause?.();
     await this.#running;
   }
 
@@ -99,11 +162,12 @@ export class PrivateRecovery {
     return own;
   }
 
-  async #recover(latest: Uint8Array): Promise<void> {
+  async #recover(latest: Uint8Array, type: RecoveryType): Promise<void> {
     const { ledger, sealed, log, random, clock, commit } = this.#deps;
     const { state, pool, identity } = ledger;
     const { last, create, formerCertificatePem, formerBegin, lastRoot } = this.#recovery;
-    log.info("the members' shares open the former ledger secret: reading the private part");
+    const how = type === 'KEY_RELEASE' ? 'a key released to this code' : "the members' shares";
+    log.info(`the former ledger secret is open, by ${how}: reading the private part`);
     const former = this.#dated(latest);
     for (const secret of former) await sealed.putLedgerSecret(secret);
     const store = await this.#readBack(former);
@@ -128,6 +192,7 @@ export class PrivateRecovery {
       end: epoch.end,
     };
     const secrets = {
+      type,
       secret: { secret: own.bytes, from: create.seqno },
       former: { secret: newest.bytes, from: newest.from },
     };
