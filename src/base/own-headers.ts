@@ -11,3 +11,8 @@ export const READ_HEADER = 'x-concordat-read';
 export const REQUEST_ID_HEADER = 'x-concordat-request-id';
 /** The code of an error (http-api.md §8) beside a body that is a plain sentence. */
 export const ERROR_CODE_HEADER = 'x-concordat-error';
+/**
+ * A client's number for a request, given back with the answer. Requests that have one are executed
+ * beside each other, and answered as each is done: the client tells the answers apart by it.
+ */
+export const TAG_HEADER = 'x-concordat-tag';

@@ -3,6 +3,7 @@
  * length of every answer, so a body is the bytes that follow its head; anything else is refused.
  */
 import { CodedError } from '../base/errors.ts';
+import { TAG_HEADER } from '../base/own-headers.ts';
 
 /** Bytes of an answer's status line and headers. */
 const HEAD_BYTES_MAX = 64 * 1024;
@@ -16,13 +17,12 @@ export interface Answer {
   readonly body: Buffer;
   /** The node closes the connection after this answer. */
   readonly closes: boolean;
+  /** What the request was tagged with. */
+  readonly tag?: string | undefined;
 }
 
-interface Head {
-  readonly status: number;
-  readonly headers: readonly string[];
+interface Head extends Omit<Answer, 'body'> {
   readonly bodyBytes: number;
-  readonly closes: boolean;
 }
 
 const NOTHING = Buffer.alloc(0);
@@ -40,7 +40,7 @@ export class AnswerReader {
    */
   take(chunk: Buffer, bodiless: boolean): Answer | undefined {
     this.started = true;
-    this.#chunks.push(chunk);
+    if (chunk.length > 0) this.#chunks.push(chunk);
     this.#bytes += chunk.length;
     if (this.#head === undefined && !this.#readHead(bodiless)) return undefined;
     const head = this.#head;
@@ -50,8 +50,13 @@ export class AnswerReader {
     this.#bytes -= head.bodyBytes;
     this.#head = undefined;
     this.started = this.#bytes > 0;
-    const { status, headers, closes } = head;
-    return { status, headers, closes, body: bytes.subarray(0, head.bodyBytes) };
+    const { status, headers, closes, tag } = head;
+    return { status, headers, closes, tag, body: bytes.subarray(0, head.bodyBytes) };
+  }
+
+  /** Another answer, if the bytes that came with the last one hold it. */
+  next(bodiless: boolean): Answer | undefined {
+    return this.#bytes === 0 ? undefined : this.take(NOTHING, bodiless);
   }
 
   #readHead(bodiless: boolean): boolean {
@@ -91,6 +96,7 @@ function headOf(text: string, bodiless: boolean): Head {
   const headers: string[] = [];
   let bodyBytes: number | undefined;
   let closes = false;
+  let tag: string | undefined;
   for (let at = 1; at < lines.length; at += 1) {
     const line = lines[at] ?? '';
     const colon = line.indexOf(':');
@@ -105,6 +111,9 @@ function headOf(text: string, bodiless: boolean): Head {
       case 'connection':
         closes = value.toLowerCase() === 'close';
         break;
+      case TAG_HEADER:
+        tag = value;
+        break;
       case 'transfer-encoding':
         throw bad(`is encoded as ${value}`);
     }
@@ -112,7 +121,7 @@ function headOf(text: string, bodiless: boolean): Head {
   const code = Number(status);
   const none = bodiless || code < 200 || code === 204 || code === 304;
   if (!none && bodyBytes === undefined) throw bad('does not state its length');
-  return { status: code, headers, bodyBytes: none ? 0 : (bodyBytes ?? 0), closes };
+  return { status: code, headers, bodyBytes: none ? 0 : (bodyBytes ?? 0), closes, tag };
 }
 
 function lengthOf(value: string): number {

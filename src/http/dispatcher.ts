@@ -12,7 +12,6 @@ import type { BodyBudget } from './body-budget.ts';
 import type { Exchange } from './exchange.ts';
 import { type Execution, shownTxId } from './execution.ts';
 import type { Forwarder } from './forwarder.ts';
-import { scanHeaders } from './headers.ts';
 import type { HeldRequests } from './held-requests.ts';
 import type { Plan, Planner } from './planning.ts';
 import type { Redirector } from './redirector.ts';
@@ -75,7 +74,7 @@ export class Dispatcher {
 
   /** Counts what Node reads ahead of a waiting request's body among the bodies in flight. */
   #keep(exchange: Exchange): boolean {
-    const { contentLength, chunked } = scanHeaders(exchange.rawHeaders);
+    const { contentLength, chunked } = exchange.scan;
     const bytes = chunked
       ? BODY_READ_AHEAD_BYTES_MAX
       : Math.min(contentLength, BODY_READ_AHEAD_BYTES_MAX);
@@ -104,7 +103,7 @@ export class Dispatcher {
       this.#hangUp(exchange, CAP_EXHAUSTED);
       return;
     }
-    const scan = scanHeaders(exchange.rawHeaders);
+    const { scan } = exchange;
     if (scan.tooLarge !== undefined) {
       counters.headersTooLarge += 1;
       this.#hangUp(exchange, headersTooLarge(scan.tooLarge));
@@ -139,7 +138,6 @@ export class Dispatcher {
 
   /** Ends a session whose connection is gone or cannot be understood. */
   endSession(session: Exchange['session']): void {
-    if (session.active !== undefined) this.#abandon(session.active);
     for (const exchange of session.end(this.#deps.sweep())) this.#abandon(exchange);
   }
 
@@ -309,7 +307,7 @@ export class Dispatcher {
     this.#deps.counters.count(answer.status);
     if (txId !== undefined) session.shown.add(txId);
     this.#prepare(exchange, answer, txId);
-    this.#deps.replies.add(exchange);
+    exchange.send(this.#deps.replies);
     // A session whose answer is long is not idle while it is being written.
     if (answer.stream === undefined) this.#goOn(exchange);
     else exchange.whenWritten(() => this.#goOn(exchange));
@@ -319,23 +317,29 @@ export class Dispatcher {
   #goOn(exchange: Exchange): void {
     const { session } = exchange;
     if (session.ended) return;
-    if (this.#lastAnswers) {
+    if (this.#isLast(session)) {
       this.#endAnswered(session);
       return;
     }
-    session.finish(this.#start);
+    session.finish(exchange, this.#start);
     if (session.active === undefined && session.lastWords !== undefined) {
       this.#sayLast(exchange, session.lastWords);
     }
   }
 
+  /** Whether a session ends with the answer that it gets now. */
+  #isLast(session: Exchange['session']): boolean {
+    return this.#lastAnswers && session.activeCount === 1;
+  }
+
   /** An application may have given a header that HTTP cannot carry. */
   #prepare(exchange: Exchange, answer: AppResponse, txId: RunResult['txId']): void {
+    const isLast = this.#isLast(exchange.session);
     try {
-      exchange.prepare(answer, txId, this.#lastAnswers);
+      exchange.prepare(answer, txId, isLast);
     } catch (fault) {
       this.#deps.onFault(fault, `the answer to ${exchange.method} ${exchange.path}`);
-      exchange.prepare(renderCcfError(FAULT), undefined, this.#lastAnswers);
+      exchange.prepare(renderCcfError(FAULT), undefined, isLast);
     }
   }
 
@@ -360,7 +364,7 @@ export class Dispatcher {
     session.sayLast(words);
   }
 
-  /** Ends a session whose active request has its answer; what waits behind it gets none. */
+  /** Ends a session with the answer that it got last; what else was asked gets none. */
   #endAnswered(session: Exchange['session']): void {
     for (const exchange of session.end(this.#deps.sweep())) this.#abandon(exchange);
   }

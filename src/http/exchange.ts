@@ -2,14 +2,17 @@
  * One request with its answer: what an application sees of it, its body as it comes in, and how the
  * reply is written.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AppRequest, AppResponse, ByteStream, Caller, Verb } from '../apps/interface.ts';
 import { NO_BYTES, utf8 } from '../base/bytes.ts';
 import { type TxId, textOfTxId } from '../base/ids.ts';
 import { STREAM_PIECE_BYTES } from '../base/limits.ts';
-import { headerValue } from './headers.ts';
+import { TAG_HEADER } from '../base/own-headers.ts';
+import type { Call } from '../wire/call.ts';
+import { PlainCall } from '../wire/plain-call.ts';
+import { type HeaderScan, headerValue, scanHeaders } from './headers.ts';
 import type { HeldRequest } from './held-requests.ts';
 import type { Asked, Plan } from './planning.ts';
+import type { ReplyBatch } from './reply-batch.ts';
 import { flatHeaders, serializeAnswer } from './serialize.ts';
 import type { Session } from './session.ts';
 import { streamOfBytes, writeStream } from './stream-writer.ts';
@@ -18,10 +21,8 @@ export const TRANSACTION_ID_HEADER = 'x-ms-ccf-transaction-id';
 
 export class Exchange implements AppRequest, Asked {
   readonly session: Session<Exchange>;
-  readonly #request: IncomingMessage;
-  readonly #response: ServerResponse;
-  /** The client waits for `100 Continue` before it sends the body. */
-  readonly #expectsContinue: boolean;
+  readonly scan: HeaderScan;
+  readonly #call: Call;
   path = '';
   query = '';
   params: Readonly<Record<string, string>> = {};
@@ -37,39 +38,41 @@ export class Exchange implements AppRequest, Asked {
   reservedBytes = 0;
   /** Gives up the wait for room; set while the body waits. */
   stopWaiting: (() => void) | undefined;
-  #chunks: Uint8Array[] = [];
-  #received = 0;
   #answerBody: Uint8Array | string | undefined;
   #answerStream: ByteStream | undefined;
 
-  constructor(
-    session: Session<Exchange>,
-    request: IncomingMessage,
-    response: ServerResponse,
-    expectsContinue: boolean,
-  ) {
+  constructor(session: Session<Exchange>, call: Call) {
     this.session = session;
-    this.#request = request;
-    this.#response = response;
-    this.#expectsContinue = expectsContinue;
+    this.#call = call;
+    this.scan = scanHeaders(call.rawHeaders);
+    if (this.abreast) call.letPass();
+  }
+
+  /** What the client tells its answer by, if it has said so. */
+  get tag(): string | undefined {
+    return this.scan.tag;
+  }
+
+  get abreast(): boolean {
+    return this.scan.tag !== undefined;
   }
 
   /** Only after routing is it known to be one of these. */
   get verb(): Verb {
-    return this.#request.method as Verb;
+    return this.#call.method as Verb;
   }
 
   get method(): string {
-    return this.#request.method ?? '';
+    return this.#call.method;
   }
 
   /** The request target: path and query, not decoded. */
   get target(): string {
-    return this.#request.url ?? '';
+    return this.#call.target;
   }
 
   get rawHeaders(): readonly string[] {
-    return this.#request.rawHeaders;
+    return this.#call.rawHeaders;
   }
 
   /** Takes over what its path says. */
@@ -80,7 +83,7 @@ export class Exchange implements AppRequest, Asked {
   }
 
   header(name: string): string | undefined {
-    return headerValue(this.#request.rawHeaders, name);
+    return headerValue(this.#call.rawHeaders, name);
   }
 
   /**
@@ -88,69 +91,60 @@ export class Exchange implements AppRequest, Asked {
    * than `bytesMax`. A connection that breaks calls neither.
    */
   readBody(bytesMax: number, done: (complete: boolean) => void): void {
-    if (this.#expectsContinue) this.#response.writeContinue();
-    this.#request.on('data', (chunk: Uint8Array) => {
-      this.#received += chunk.length;
-      if (this.#received > bytesMax) {
-        this.#chunks = [];
-        this.#request.removeAllListeners('data').removeAllListeners('end');
-        done(false);
-        return;
-      }
-      this.#chunks.push(chunk);
-    });
-    this.#request.on('end', () => {
-      const [first] = this.#chunks;
-      this.body =
-        this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks);
-      this.#chunks = [];
-      done(true);
+    this.#call.readBody(bytesMax, (body) => {
+      if (body !== undefined) this.body = body;
+      done(body !== undefined);
     });
   }
 
   /** Makes the answer ready to be written; the connection stays open unless `last`. */
   prepare(answer: AppResponse, txId: TxId | undefined, last: boolean): void {
-    const response = this.#response;
     const headers = flatHeaders(answer);
     if (txId !== undefined) headers.push(TRANSACTION_ID_HEADER, textOfTxId(txId));
-    if (last) headers.push('connection', 'close');
-    // Node would say `keep-alive` to everyone; HTTP/1.1 means it without saying.
-    else response.removeHeader('connection');
-    response.sendDate = false;
-    response.writeHead(answer.status, headers);
+    const { tag } = this;
+    if (tag !== undefined) headers.push(TAG_HEADER, tag);
+    this.#call.head(answer.status, headers, { last, dated: false });
     this.#answerBody = answer.body;
     this.#answerStream =
       this.method === 'HEAD' ? undefined : (answer.stream ?? longBody(answer));
+  }
+
+  /** Has the answer written that was prepared: with the other replies, or with its connection. */
+  send(replies: ReplyBatch): void {
+    // Of a plain connection, all that is ready is written at once.
+    if (this.#call instanceof PlainCall) this.write();
+    else replies.add(this);
   }
 
   /** Writes the answer that was prepared. */
   write(): void {
     const body = this.#answerBody;
     const stream = this.#answerStream;
-    if (stream !== undefined) void writeStream(this.#response, stream);
-    else if (body === undefined) this.#response.end();
-    else this.#response.end(body);
+    if (stream !== undefined) void writeStream(this.#call, stream);
+    else this.#call.end(body);
   }
 
   /** Whether all of the request has come in. */
   get complete(): boolean {
-    return this.#request.complete;
+    return this.#call.complete;
   }
 
   /** Calls `action` when the answer has been handed to the socket, or at once if it was. */
   whenWritten(action: () => void): void {
-    if (this.#response.writableFinished) action();
-    else this.#response.once('finish', action);
+    this.#call.whenWritten(action);
   }
 
   /**
-   * Writes an answer after which the session ends, past Node's own response object: what the client
-   * is still sending is read and dropped for a while, so that it gets to see the answer.
+   * Writes an answer after which the session ends, past what else may be on its way: what the
+   * client is still sending is read and dropped for a while, so that it gets to see the answer.
    */
   replyAndHangUp(answer: AppResponse): void {
+    const { tag } = this;
     const bare = this.method === 'HEAD' ? { ...answer, body: '' } : answer;
-    this.session.sayLast(serializeAnswer(bare));
-    this.#request.resume();
+    const tagged =
+      tag === undefined ? bare : { ...bare, headers: { ...bare.headers, [TAG_HEADER]: tag } };
+    this.session.sayLast(serializeAnswer(tagged));
+    this.#call.drop();
   }
 }
 

@@ -1,13 +1,16 @@
 /**
- * The front door: HTTP/1.1 over TLS, directly on `node:https`, whose hot endpoints cannot afford a
- * framework (design decision 16). Sessions and their limits are http-api.md §9, what happens to a
- * request is `dispatcher.ts`.
+ * The front door: HTTP/1.1 over TLS. Ordinary requests are read by `wire/`, all others by Node's
+ * own server: hot endpoints can afford neither that nor a framework (design decision 16). Sessions
+ * and their limits are http-api.md §9, what happens to a request is `dispatcher.ts`.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type Server } from 'node:https';
+import { createServer, type Server } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { TLSSocket } from 'node:tls';
+import {
+  createServer as createTlsServer,
+  type TLSSocket,
+  type Server as TlsServer,
+} from 'node:tls';
 import type { Application, RequestError } from '../apps/interface.ts';
 import type { Clock, Timers } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
@@ -24,6 +27,9 @@ import {
   SESSIONS_HARD_MAX,
   SESSIONS_SOFT_MAX,
 } from '../base/limits.ts';
+import type { Call } from '../wire/call.ts';
+import { NodeCall } from '../wire/node-call.ts';
+import { PlainConnection } from '../wire/plain-connection.ts';
 import { renderCcfError } from './answers.ts';
 import type { Backend, ForwardedAnswer, ForwardedRequest } from './backend.ts';
 import { BodyBudget } from './body-budget.ts';
@@ -124,7 +130,10 @@ class HttpsFrontDoor implements FrontDoor {
   readonly #sessions: SessionTable<Exchange>;
   readonly #dispatcher: Dispatcher;
   readonly #forwarded: ForwardedRequests;
-  readonly #server: Server;
+  readonly #replies: ReplyBatch;
+  readonly #server: TlsServer;
+  /** Node's own, for what is not ordinary: given connections, it never listens itself. */
+  readonly #wholeHttp: Server;
   /** Beneath TLS, so that unfinished handshakes are among them. */
   readonly #connections = new Set<Socket>();
 
@@ -160,6 +169,7 @@ class HttpsFrontDoor implements FrontDoor {
     })) {
       router.add(frontend, application);
     }
+    this.#replies = new ReplyBatch(timers);
     const planner = new Planner(router, backend);
     const execution = new Execution({ backend, clock, onFault });
     const budget = this.#budget;
@@ -186,9 +196,10 @@ class HttpsFrontDoor implements FrontDoor {
         },
         { timers, hasPrimary: () => hasPrimary(backend) },
       ),
-      replies: new ReplyBatch(timers),
+      replies: this.#replies,
       sweep: () => this.#sessions.sweep,
     });
+    this.#wholeHttp = this.#createWholeHttp();
     this.#server = this.#createServer(tls, options.handshakeMsMax ?? REQUEST_HEADERS_MS_MAX);
   }
 
@@ -258,12 +269,28 @@ class HttpsFrontDoor implements FrontDoor {
     };
   }
 
-  #createServer(tls: TlsIdentity, handshakeMsMax: number): Server {
+  #createServer(tls: TlsIdentity, handshakeMsMax: number): TlsServer {
+    const server = createTlsServer({ ...tlsServerOptions(tls, handshakeMsMax), noDelay: true });
+    server.maxConnections = this.#options.sessionsHardMax ?? SESSIONS_HARD_MAX;
+    server.on('drop', () => {
+      this.#counters.dropped += 1;
+    });
+    server.on('connection', (connection) => {
+      this.#connections.add(connection);
+      connection.on('close', () => this.#connections.delete(connection));
+    });
+    server.on('secureConnection', (socket) => this.#onConnection(socket));
+    server.on('tlsClientError', (_error, socket) => {
+      this.#counters.handshakesFailed += 1;
+      socket.destroy();
+    });
+    return server;
+  }
+
+  #createWholeHttp(): Server {
     const server = createServer({
-      ...tlsServerOptions(tls, handshakeMsMax),
       // Twice the bound: a header block that Node refuses itself could not be named in the 431.
       maxHeaderSize: 2 * REQUEST_HEADER_BYTES_MAX,
-      noDelay: true,
       // CCF does not ask for it, and Node would answer in its own words.
       requireHostHeader: false,
       optimizeEmptyRequests: true,
@@ -274,22 +301,14 @@ class HttpsFrontDoor implements FrontDoor {
     });
     server.timeout = 0;
     server.maxHeadersCount = 0;
-    server.maxConnections = this.#options.sessionsHardMax ?? SESSIONS_HARD_MAX;
-    server.on('drop', () => {
-      this.#counters.dropped += 1;
-    });
-    server.on('connection', (connection) => {
-      this.#connections.add(connection);
-      connection.on('close', () => this.#connections.delete(connection));
-    });
-    server.on('secureConnection', (socket) => this.#onConnection(socket));
-    server.on('tlsClientError', () => {
-      this.#counters.handshakesFailed += 1;
-    });
-    server.on('request', (request, response) => this.#onRequest(request, response, false));
-    server.on('checkContinue', (request, response) => this.#onRequest(request, response, true));
+    server.on('request', (request, response) =>
+      this.#onCall(request.socket, new NodeCall(request, response)),
+    );
+    server.on('checkContinue', (request, response) =>
+      this.#onCall(request.socket, new NodeCall(request, response, true)),
+    );
     server.on('checkExpectation', (request, response) =>
-      this.#onRequest(request, response, false),
+      this.#onCall(request.socket, new NodeCall(request, response)),
     );
     server.on('clientError', (error, socket) => this.#onClientError(error, socket));
     return server;
@@ -302,16 +321,28 @@ class HttpsFrontDoor implements FrontDoor {
       this.#sessions.forget(socket);
       if (session !== undefined) this.#dispatcher.endSession(session);
     });
+    const connection = new PlainConnection(
+      socket,
+      { requiresHost: false },
+      {
+        onCall: (call) => {
+          if (!this.#onCall(socket, call)) connection.stopListening();
+        },
+        onUnusual: () => this.#wholeHttp.emit('connection', socket),
+        flushSoon: (ready) => this.#replies.add(ready),
+      },
+    );
   }
 
-  #onRequest(request: IncomingMessage, response: ServerResponse, expects: boolean): void {
-    const session = this.#sessions.of(request.socket);
+  /** False for what follows the end of a session: it is read and dropped. */
+  #onCall(socket: Socket, call: Call): boolean {
+    const session = this.#sessions.of(socket);
     if (session === undefined || session.ended || session.lastWords !== undefined) {
-      // What follows the end of a session is read and dropped.
-      request.resume();
-      return;
+      call.drop();
+      return false;
     }
-    this.#dispatcher.arrive(new Exchange(session, request, response, expects));
+    this.#dispatcher.arrive(new Exchange(session, call));
+    return true;
   }
 
   /** The parser gave up on this connection: nothing after this point can be understood. */

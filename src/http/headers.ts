@@ -6,6 +6,7 @@
  */
 import { IDENTITY_HEADERS } from '../base/identity-headers.ts';
 import { REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_COUNT_MAX } from '../base/limits.ts';
+import { TAG_HEADER } from '../base/own-headers.ts';
 import type { ForwardedHeader } from './backend.ts';
 
 /** Headers of ours that a client may send; all others of our prefix are dropped. */
@@ -41,6 +42,8 @@ export interface HeaderScan {
   readonly chunked: boolean;
   /** Whether any header of ours is there: most requests have none. */
   readonly own: boolean;
+  /** What the client tells the answer by, if it is a whole number of at most nine digits. */
+  readonly tag: string | undefined;
 }
 
 /** One pass over the raw header list. */
@@ -49,6 +52,7 @@ export function scanHeaders(raw: readonly string[]): HeaderScan {
   let contentLength = 0;
   let chunked = false;
   let own = false;
+  let tag: string | undefined;
   let total = 0;
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] ?? '';
@@ -66,7 +70,9 @@ export function scanHeaders(raw: readonly string[]): HeaderScan {
         break;
       default:
         if (name.length > OWN_PREFIX.length && name.charCodeAt(1) === DASH) {
-          own ||= name.toLowerCase().startsWith(OWN_PREFIX);
+          const known = name.toLowerCase();
+          if (known === TAG_HEADER && TAG.test(value)) tag = value;
+          else own ||= known.startsWith(OWN_PREFIX);
         }
     }
   }
@@ -77,9 +83,10 @@ export function scanHeaders(raw: readonly string[]): HeaderScan {
   if (raw.length / 2 > REQUEST_HEADERS_COUNT_MAX) {
     tooLarge = `Too many headers (max number allowed: ${REQUEST_HEADERS_COUNT_MAX})`;
   }
-  return { tooLarge, contentLength, chunked, own };
+  return { tooLarge, contentLength, chunked, own, tag };
 }
 
+const TAG = /^\d{1,9}$/;
 const DASH = '-'.charCodeAt(0);
 const SIZE_ALLOWED = `(max size allowed: ${REQUEST_HEADER_BYTES_MAX})`;
 

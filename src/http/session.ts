@@ -1,7 +1,8 @@
 /**
  * One TLS connection of a client: who it is, what it was shown, and where it stands. Requests of a
- * session are executed one at a time and answered in order (http-api.md §9); those that arrive
- * meanwhile wait here, and the connection is not read while too many do.
+ * session are executed one at a time and answered in order (http-api.md §9), but for those that
+ * their client has tagged, which are executed beside each other; those that arrive meanwhile wait
+ * here, and the connection is not read while too many do.
  */
 import type { TLSSocket } from 'node:tls';
 import { PIPELINED_REQUESTS_MAX } from '../base/limits.ts';
@@ -21,6 +22,8 @@ export type Overdue = 'idle' | 'headers' | 'body' | 'linger';
 
 /** What a session needs to know of its requests. */
 export interface SessionRequest {
+  /** It may be executed, and answered, beside others that may. */
+  readonly abreast: boolean;
   whenWritten(action: () => void): void;
 }
 
@@ -35,11 +38,11 @@ export class Session<Request extends SessionRequest> {
    * outcome of a write is not known.
    */
   readsAtPrimary: 'no' | 'until caught up' | 'for good' = 'no';
-  /** The request being answered. */
-  active: Request | undefined;
   /** What cannot be taken in, or not understood, ends the session behind what came before it. */
   lastWords: Uint8Array | undefined;
   #previous: Request | undefined;
+  /** Requests being answered, in the order they came: one, or several that go abreast. */
+  readonly #active: Request[] = [];
   readonly #waiting: Request[] = [];
   /** The socket is to stay unread, whatever Node thinks. */
   #unread = false;
@@ -72,6 +75,16 @@ export class Session<Request extends SessionRequest> {
     return this.#ended;
   }
 
+  /** The request being answered, the oldest if there are several, or the next to be. */
+  get active(): Request | undefined {
+    return this.#active[0] ?? this.#waiting[0];
+  }
+
+  /** How many are being answered. */
+  get activeCount(): number {
+    return this.#active.length;
+  }
+
   get requestsWaiting(): number {
     return this.#waiting.length;
   }
@@ -88,8 +101,8 @@ export class Session<Request extends SessionRequest> {
   /** Takes in a request, which is executed at once, waits, or finds no room to wait. */
   arrive(request: Request): 'now' | 'waits' | 'no room' {
     this.#requests += 1;
-    if (this.active === undefined) {
-      this.active = request;
+    if (this.#waiting.length === 0 && this.#mayGo(request)) {
+      this.#active.push(request);
       return 'now';
     }
     if (this.#waiting.length >= PIPELINED_REQUESTS_MAX) return 'no room';
@@ -97,21 +110,36 @@ export class Session<Request extends SessionRequest> {
     return 'waits';
   }
 
+  #mayGo(request: Request): boolean {
+    const [first] = this.#active;
+    if (first === undefined) return !this.#answerPending;
+    return request.abreast && first.abreast && this.#active.length < PIPELINED_REQUESTS_MAX;
+  }
+
   /**
-   * Ends the active request. The next one, if it waits already, becomes active now and is given to
-   * `start` when this answer has left: a client that reads slowly is executed slowly.
+   * Ends an active request. What waits and may now go is given to `start` when this answer has
+   * left: a client that reads slowly is executed slowly.
    */
-  finish(start: (next: Request) => void): void {
-    const answered = this.active;
+  finish(answered: Request, start: (next: Request) => void): void {
+    const at = this.#active.indexOf(answered);
+    if (at >= 0) this.#active.splice(at, 1);
     this.#previous = answered;
-    const next = this.#waiting.shift();
-    this.active = next;
-    if (answered === undefined || next === undefined) return;
+    const next = this.#waiting[0];
+    if (next === undefined || this.#answerPending || !this.#mayGo(next)) return;
     this.#answerPending = true;
     answered.whenWritten(() => {
       this.#answerPending = false;
-      if (!this.#ended) start(next);
+      this.#startWaiting(start);
     });
+  }
+
+  #startWaiting(start: (next: Request) => void): void {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
+      if (this.#ended || !this.#mayGo(next)) return;
+      this.#waiting.shift();
+      this.#active.push(next);
+      start(next);
+    }
   }
 
   /** Reads nothing further: what has come in is answered, then `words`, then the session ends. */
@@ -129,11 +157,14 @@ export class Session<Request extends SessionRequest> {
     if (sweep !== undefined) this.#since = sweep;
   }
 
-  /** No request is executed and nothing but one last answer is written. Returns what waits. */
+  /**
+   * No request is executed and nothing but one last answer is written. Returns those that get
+   * none any more: what waits, and what is active.
+   */
   end(sweep: number): readonly Request[] {
     this.#ended = true;
     this.#since = sweep;
-    return this.#waiting.splice(0);
+    return [...this.#active.splice(0), ...this.#waiting.splice(0)];
   }
 
   /** Writes the last bytes of this session, behind all answers that went before. */
@@ -159,7 +190,7 @@ export class Session<Request extends SessionRequest> {
     if (this.#ended) return sweep - this.#since >= limits.linger ? 'linger' : undefined;
     if (this.#readingBody) return sweep - this.#since >= limits.body ? 'body' : undefined;
     const bytes = this.socket.bytesRead;
-    const executing = this.active !== undefined && !this.#answerPending;
+    const executing = this.#active.length > 0;
     // A client that takes a long answer slowly is not idle as long as it takes any of it.
     const taking = this.socket.bytesWritten !== this.#sweptWritten;
     if (executing || taking || this.#requests !== this.#sweptRequests) {

@@ -99,6 +99,74 @@ describe('pipelined requests', () => {
   });
 });
 
+describe('tagged requests', () => {
+  const tagged = (tag: string, request: string): string =>
+    request.replace('\r\n', `\r\nx-concordat-tag: ${tag}\r\n`);
+
+  test('are executed beside each other and answered as they are done', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(tagged('7', get(1)));
+    await until(() => house.service.runs.length === 1);
+    client.send(tagged('8', 'GET /app/commit HTTP/1.1\r\n\r\n'));
+    const quick = await client.reply();
+    expect([quick.status, quick.headers.get('x-concordat-tag')]).toEqual([200, '8']);
+    letGo();
+    const slow = await client.reply();
+    expect([codeOf(slow), slow.headers.get('x-concordat-tag')]).toEqual([
+      'ResourceNotFound',
+      '7',
+    ]);
+    client.close();
+  });
+
+  test('wait for one without a tag, which waits for all before it', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    const commit = 'GET /app/commit HTTP/1.1\r\n\r\n';
+    client.send(tagged('1', get(1)) + commit + tagged('2', commit));
+    await until(() => house.service.runs.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    letGo();
+    const tags = [await client.reply(), await client.reply(), await client.reply()].map(
+      ({ headers }) => headers.get('x-concordat-tag'),
+    );
+    expect(tags).toEqual(['1', undefined, '2']);
+    client.close();
+  });
+
+  test('are told by their tags too that the session ends', async () => {
+    const client = await RawClient.connect(house, house.user);
+    client.send(tagged('5', `GET /app/commit HTTP/1.1\r\nlong: ${'x'.repeat(17_000)}\r\n\r\n`));
+    const reply = await client.reply();
+    expect([reply.status, reply.headers.get('x-concordat-tag')]).toEqual([431, '5']);
+    await client.closed();
+  });
+
+  test('with a tag that is none are answered like any other', async () => {
+    const client = await RawClient.connect(house, house.user);
+    client.send(tagged('one', 'GET /app/commit HTTP/1.1\r\n\r\n'));
+    const reply = await client.reply();
+    expect([reply.status, reply.headers.has('x-concordat-tag')]).toEqual([200, false]);
+    client.close();
+  });
+
+  test('of a session that is closed get their answers first, the last one says so', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    client.send(tagged('1', get(1)) + tagged('2', get(2)));
+    await until(() => house.service.runs.length === 2);
+    const closed = house.door.close();
+    letGo();
+    const replies = [await client.reply(), await client.reply()];
+    expect(replies.map(({ headers }) => headers.get('connection'))).toEqual([
+      undefined,
+      'close',
+    ]);
+    await closed;
+  });
+});
+
 describe('a client that reads slowly', () => {
   let runs = 0;
   const large: Application = {
