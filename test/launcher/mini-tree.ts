@@ -96,7 +96,8 @@ export class MiniTree implements Disposable {
   }
 
   start(args: readonly string[], node: string = outerNode): Launched {
-    const env = { ...process.env, npm_execpath: this.path('fake/npm-cli.js') };
+    const { NODE_COMPILE_CACHE: _ours, ...rest } = process.env;
+    const env = { ...rest, npm_execpath: this.path('fake/npm-cli.js') };
     const child = spawn(node, [this.path('src/launch.mjs'), ...args], { env, stdio: 'pipe' });
     return new Launched(child);
   }

@@ -38,6 +38,19 @@ describe('a command', () => {
     expect(seen.code).toBe('refused');
   });
 
+  test('keeps its modules compiled in a checkout, and never in an installed package', async () => {
+    const program = `console.log(process.env.NODE_COMPILE_CACHE ?? 'none');`;
+    using tree = new MiniTree({ program });
+    const { stdout } = await tree.run(['start']);
+    expect(stdout.trim()).toBe(tree.path('node_modules/.cache/concordat'));
+    using installed = new MiniTree({
+      folder: 'elsewhere/node_modules/concordat',
+      installed: true,
+      program,
+    });
+    expect((await installed.run(['start'])).stdout.trim()).toBe('none');
+  });
+
   test.each([0, 1, 3, 255])('ends with the exit code of the program: %i', async (code) => {
     using tree = new MiniTree({ program: `process.exit(${code});` });
     expect(await tree.run([])).toMatchObject({ code, signal: null });
