@@ -21,6 +21,8 @@ export interface BenchOptions {
   readonly repeatUntilMs: number;
   readonly connections: number;
   readonly payloadBytes: number;
+  /** Size of the ledger that is restarted. */
+  readonly ledgerMib: number;
   readonly spreadMax: number;
 }
 
@@ -29,6 +31,8 @@ const FULL = { rounds: 11, sliceMs: 1500, warmUpMs: 4000, repeatUntilMs: 900_000
 const QUICK = { rounds: 5, sliceMs: 250, warmUpMs: 700, repeatUntilMs: 20_000 };
 const CONNECTIONS_DEFAULT = 16;
 const PAYLOAD_BYTES_DEFAULT = 512;
+const LEDGER_MIB_DEFAULT = 256;
+const LEDGER_MIB_MAX = 1024 * 1024;
 /** Rounds that differ by more than this part of their median give no ratio. */
 const SPREAD_MAX = 0.25;
 
@@ -51,6 +55,7 @@ ${WORKS.map(workLine).join('\n')}
   --payload BYTES     size of a private payload (default ${PAYLOAD_BYTES_DEFAULT})
   --rounds N          rounds of each work (default ${FULL.rounds}, quick ${QUICK.rounds})
   --slice MS          length of one turn (default ${FULL.sliceMs}, quick ${QUICK.sliceMs})
+  --ledger MIB        size of the ledger that is restarted (default ${LEDGER_MIB_DEFAULT})
   --data DIR          measure in a folder inside DIR: its file system is what is measured
   --profile DIR       write a processor profile of the service to DIR (slower: ratios are void)
   --help              this text
@@ -84,6 +89,7 @@ export function benchOptions(args: readonly string[]): BenchOptions {
       slice: { type: 'string' },
       connections: { type: 'string' },
       payload: { type: 'string' },
+      ledger: { type: 'string' },
     },
   });
   const lengths = values.quick === true ? QUICK : FULL;
@@ -108,6 +114,7 @@ export function benchOptions(args: readonly string[]): BenchOptions {
       1,
       10 * 1024 * 1024,
     ),
+    ledgerMib: wholeNumber('ledger', values.ledger, LEDGER_MIB_DEFAULT, 1, LEDGER_MIB_MAX),
     spreadMax: SPREAD_MAX,
   };
 }

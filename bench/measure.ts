@@ -10,7 +10,10 @@ import { median, ratioOf } from './statistics.ts';
 export interface Plan {
   readonly rounds: number;
   readonly sliceMs: number;
-  /** Before the first round, for ours: it has more code to warm than a bare server. */
+  /**
+   * Before the first round, for ours: it has more code to warm than a bare server. 0 where each
+   * slice is a program of its own, cold by nature.
+   */
   readonly warmUpMs: number;
   readonly spreadMax: number;
   /** The part of the machine that others used since the last call. */
@@ -48,8 +51,10 @@ export async function measure(
   plan: Plan,
 ): Promise<Measured> {
   const contenders = [ours, ...others];
-  for (const other of others) await other.slice(plan.sliceMs);
-  await ours.slice(plan.warmUpMs);
+  if (plan.warmUpMs > 0) {
+    for (const other of others) await other.slice(plan.sliceMs);
+    await ours.slice(plan.warmUpMs);
+  }
   const all: Round[] = [];
   while (wantsRound(all, plan)) {
     plan.onRound(all.length + 1);

@@ -1,7 +1,7 @@
 /**
  * A run's figures for people.
  */
-import type { RunResults, SystemFigures, WorkResult } from './result.ts';
+import type { NamedRatio, RunResults, SystemFigures, WorkResult } from './result.ts';
 import { percent, type Ratio, type RefusedRatio } from './statistics.ts';
 
 const MIB = 1024 * 1024;
@@ -53,9 +53,9 @@ function figureTable(works: readonly WorkResult[]): readonly string[] {
   const rows = works.flatMap((work) => [
     ...work.systems.map((figures, index) => {
       const ratio = work.ratios.find(({ to }) => to === figures.name);
-      const name = index === 0 ? work.name : `  ${figures.name}`;
-      const cells =
-        ratio === undefined ? [] : [ratioCell(ratio.throughput), p99Cell(ratio.p99)];
+      const title = work.unit === undefined ? work.name : `${work.name} (${work.unit})`;
+      const name = index === 0 ? title : `  ${figures.name}`;
+      const cells = ratio === undefined ? [] : [ownCell(work, ratio), p99Cell(ratio.p99)];
       return [name, ...cellsOf(figures), ...cells];
     }),
     ...work.missing.map(({ name, how }) => [`  ${name}: ${how}`]),
@@ -77,6 +77,12 @@ function cellsOf(figures: SystemFigures): readonly string[] {
 function ratioCell(ratio: Ratio | RefusedRatio): string {
   if (ratio.kind === 'refused') return 'refused';
   return `${ratioText(ratio.median)} (spread ${percent(ratio.spread)})`;
+}
+
+/** Of works that are about time, the time; less is better then. */
+function ownCell({ judgedBy }: WorkResult, { throughput, p50 }: NamedRatio): string {
+  if (judgedBy !== 'p50') return ratioCell(throughput);
+  return p50.kind === 'refused' ? 'refused' : `p50 × ${ratioCell(p50)}`;
 }
 
 function p99Cell(ratio: Ratio | RefusedRatio): string {
@@ -113,12 +119,13 @@ function sizeLines({ works, memory, stored, payloadBytes }: RunResults): readonl
 }
 
 function refusalLines(works: readonly WorkResult[]): readonly string[] {
-  return works.flatMap(({ name, ratios }) =>
-    ratios.flatMap(({ to, throughput }) =>
-      throughput.kind === 'refused'
-        ? [`! no ratio of ${name} to ${to}: ${throughput.reason}`]
-        : [],
-    ),
+  return works.flatMap(({ name, ratios, judgedBy = 'throughput' }) =>
+    ratios.flatMap((ratio) => {
+      const own = ratio[judgedBy];
+      return own.kind === 'refused'
+        ? [`! no ratio of ${name} to ${ratio.to}: ${own.reason}`]
+        : [];
+    }),
   );
 }
 

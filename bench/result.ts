@@ -41,6 +41,10 @@ export interface WorkResult {
   readonly name: string;
   readonly summary: string;
   readonly waitsForCommit: boolean;
+  /** What is counted in a second; requests when absent. */
+  readonly unit?: string;
+  /** Which of the ratios is the work's own; throughput when absent. */
+  readonly judgedBy?: 'throughput' | 'p50';
   readonly systems: readonly SystemFigures[];
   /** Ours to each of the others: throughput. */
   readonly ratios: readonly NamedRatio[];

@@ -8,7 +8,13 @@ import type { BenchOptions } from './arguments.ts';
 import { runOnClusters, startedIn } from './cluster-run.ts';
 import { Generator } from './generator/generator.ts';
 import { describeMachine, type ProcessMemory, processMemory, watchOthers } from './machine.ts';
-import { RESULT_VERSION, type RunResults, type WorkResult } from './result.ts';
+import { type OwnContext, runOwnWork } from './own-work.ts';
+import {
+  RESULT_VERSION,
+  type RunResults,
+  type SystemStatement,
+  type WorkResult,
+} from './result.ts';
 import { statementsOf, warningsOf } from './statements.ts';
 import { AppendSync } from './systems/append-sync.ts';
 import { BareHttps } from './systems/bare-https.ts';
@@ -67,6 +73,17 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
         works.push(await runOnClusters(work, known, options, io));
         continue;
       }
+      if (work.kind === 'own') {
+        const context: OwnContext = {
+          ...{ service, generator, options, env: process.env },
+          folder: mkdtempSync(join(folder, 'own-')),
+          progress: (text) => io.progress(`bench: ${work.name}, ${text}`),
+        };
+        const ran = await runOwnWork(work, context, quiet, io);
+        works.push(ran.result);
+        addStatements(statements, ran.statements);
+        continue;
+      }
       const alone = work.nodes === undefined;
       if (!alone) io.progress(`bench: ${work.name}, starting a service of ${work.nodes}`);
       const asked = alone
@@ -78,9 +95,7 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       if (!alone) await asked.stop();
       works.push(ran.result);
       if (alone) stored += ran.writes;
-      for (const statement of ran.statements) {
-        if (statements.every(({ name }) => name !== statement.name)) statements.push(statement);
-      }
+      addStatements(statements, ran.statements);
     }
     const { quick, rounds, sliceMs, spreadMax, connections, payloadBytes } = options;
     return {
@@ -98,6 +113,13 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
   } finally {
     io.progress('bench: stopping everything');
     for (const end of ends.reverse()) await end();
+  }
+}
+
+/** A system may take part in several works. */
+function addStatements(all: SystemStatement[], more: readonly SystemStatement[]): void {
+  for (const statement of more) {
+    if (all.every(({ name }) => name !== statement.name)) all.push(statement);
   }
 }
 

@@ -4,6 +4,8 @@
 import type { Target } from './generator/job.ts';
 import type { Load } from './load.ts';
 import { logReadTarget, logWriteTarget } from './log-requests.ts';
+import type { OwnWork } from './own-work.ts';
+import { OWN_WORKS } from './own-works.ts';
 import { receiveTarget, sendTarget } from './quorum-requests.ts';
 import type { LogService, TransactionManagers } from './systems/asked.ts';
 
@@ -50,7 +52,7 @@ export interface ClusterWork extends Named {
   readonly sizes: readonly number[];
 }
 
-export type Work = RequestWork | ClusterWork;
+export type Work = RequestWork | ClusterWork | OwnWork;
 
 const TEN_KIB = 10 * 1024;
 /** A single-row insert, as large as the table of issue 8 has it. */
@@ -150,4 +152,5 @@ export const WORKS: readonly Work[] = [
     summary: `the same with ${PIPELINED} requests on their way on each connection`,
     ...{ ...READS, ask: READ, inFlight: PIPELINED },
   },
+  ...OWN_WORKS,
 ];

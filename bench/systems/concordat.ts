@@ -19,6 +19,10 @@ export interface ConcordatOptions {
   readonly durability: 'fsync' | 'os';
   /** One when absent. */
   readonly nodes?: number;
+  /** A file of settings for its nodes. */
+  readonly nodeSettings?: string;
+  /** Three when absent. */
+  readonly organisations?: number;
   /** A folder for a processor profile of the whole run. */
   readonly profile?: string;
 }
@@ -40,9 +44,10 @@ export class Concordat implements LogService, TransactionManagers {
   }
 
   static async start(options: ConcordatOptions): Promise<Concordat> {
-    const { folder, durability, profile, nodes = 1 } = options;
-    const size = ['--nodes', String(nodes), '--organisations', '3'];
-    const sandbox = ['sandbox', '--data', folder, ...size, '--json'];
+    const { folder, durability, profile, nodes = 1, organisations = 3, nodeSettings } = options;
+    const size = ['--nodes', String(nodes), '--organisations', String(organisations)];
+    const settings = nodeSettings === undefined ? [] : ['--node-settings', nodeSettings];
+    const sandbox = ['sandbox', '--data', folder, ...size, ...settings, '--json'];
     const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
     const child = spawn(
       process.execPath,

@@ -24,14 +24,14 @@ export interface PeersOfWork {
   readonly missing: readonly MissingPeer[];
 }
 
+export const CCF_MISSING: MissingPeer = {
+  name: 'CCF',
+  how: 'not found; set CONCORDAT_CCF=https://HOST:PORT, CONCORDAT_CCF_CA, _CERT and _KEY',
+};
 const MISSING = {
   tessera: {
     name: 'Tessera',
     how: 'not found; set CONCORDAT_TESSERA=http://A:PORT,http://B:PORT,PUBLIC-KEY-OF-B',
-  },
-  ccf: {
-    name: 'CCF',
-    how: 'not found; set CONCORDAT_CCF=https://HOST:PORT, CONCORDAT_CCF_CA, _CERT and _KEY',
   },
   etcd: {
     name: ETCD,
@@ -86,7 +86,7 @@ async function byAddress(
   }
   if (waitsForCommit) return undefined;
   const found = ccfOf(env);
-  if (found === undefined) return MISSING.ccf;
+  if (found === undefined) return CCF_MISSING;
   return await asked(found, await ask.target(found.system, load), generator);
 }
 

@@ -57,8 +57,7 @@ test('one work, measured in a moment, gives whole figures and leaves nothing beh
   const short = ['--rounds', '3', '--slice', '60', '--connections', '4'];
   const ended = await bench([
     '--quick',
-    '--only',
-    'log write',
+    ...['--only', 'log write', '--only', 'commit'],
     ...short,
     '--json',
     json,
@@ -79,8 +78,14 @@ test('one work, measured in a moment, gives whole figures and leaves nothing beh
     'https, seal, hashes',
     'append and sync',
   ]);
-  const [work, ...more] = results.works;
+  const [work, commit, ...more] = results.works;
   expect(more).toEqual([]);
+  expect(commit).toMatchObject({ name: 'commit', unit: 'commits', judgedBy: 'p50' });
+  expect(commit?.systems.map(({ name }) => name)).toEqual([
+    'Concordat, asked',
+    'Concordat, waits',
+  ]);
+  expect(commit?.ratios[0]?.p50.rounds).toHaveLength(3);
   expect(work?.name).toBe('log write');
   expect(work?.systems.map(({ name }) => name)).toEqual([
     'Concordat',
@@ -102,6 +107,30 @@ test('one work, measured in a moment, gives whole figures and leaves nothing beh
   expect(results.stored).toBeGreaterThan(0);
   expect(ended.stdout).toBe(`${reportOf(results)}\n`);
 });
+
+test('a ledger is written, verified, and restarted', async () => {
+  const folder = temporaryFolder();
+  const json = join(folder, 'figures.json');
+  const works = ['--only', 'verify', '--only', 'restart', '--ledger', '1'];
+  const ended = await bench([
+    ...['--quick', '--rounds', '1', '--slice', '10', '--json', json],
+    ...works,
+  ]);
+  expect(ended.code).toBe(0);
+  const results = JSON.parse(readFileSync(json, 'utf8')) as RunResults;
+  const [verify, restart] = results.works;
+  // A tenth of the writes in a quick run, and what opens and ends a ledger.
+  expect(verify?.systems[0]?.requests).toBeGreaterThan(4_000);
+  expect(verify?.unit).toBe('transactions');
+  expect(restart?.systems.map(({ name }) => name)).toEqual(['Concordat', 'read and hash']);
+  const mib = restart?.systems[1]?.requests;
+  expect(mib).toBeGreaterThan(0.9);
+  expect(mib).toBeLessThan(3);
+  // One round says nothing of its noise.
+  expect(ended.stdout).toContain(
+    '! no ratio of restart to read and hash: 1 rounds are too few',
+  );
+}, 180_000);
 
 test('stopped early it says so, fails, and leaves nothing behind', async () => {
   const data = temporaryFolder();

@@ -50,6 +50,12 @@ test('they take turns: A B A B, after warming up', async () => {
   expect(measured.roundsDisturbed).toBe(0);
 });
 
+test('what begins cold each time is not warmed up', async () => {
+  const { turns, run } = story(() => 0, { warmUpMs: 0 });
+  await run();
+  expect(turns).toEqual(Array.from({ length: 4 }, () => ['ours', 'theirs']).flat());
+});
+
 test('rounds in which others used the machine are repeated and left out', async () => {
   const { run } = story((round) => (round === 2 || round === 3 ? 0.5 : 0.01));
   const measured = await run();
