@@ -8,6 +8,7 @@ import { certificateIdOf } from '../crypto/certificates.ts';
 import {
   ALGORITHM_IDS,
   algorithmOfId,
+  type CoseAlgorithm,
   type CoseLabel,
   decodeSign1,
   encodeHeader,
@@ -158,16 +159,36 @@ export interface UnsignedMessage {
   readonly payload: Uint8Array;
 }
 
-/** Signs a message with a member's key; both are in PEM. */
-export async function signMemberMessage(
+/** A message as it is signed, before it is. */
+export interface PreparedMessage {
+  readonly protectedBytes: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+/** The algorithm of a member's key, and the hash it goes with. */
+export interface MemberAlgorithm {
+  readonly algorithm: CoseAlgorithm;
+  readonly hash: 'SHA-256' | 'SHA-384' | 'SHA-512';
+}
+
+/** How a member signs, by its certificate (PEM); throws `UnsuitableKey`. */
+export function memberAlgorithm(certificatePem: string): MemberAlgorithm {
+  const key = readPublicKey(certificateOfPem(certificatePem).publicKeyDer);
+  if (key.kind === 'ec') return COSE_BY_CURVE[key.curve];
+  const message =
+    "the member's certificate has no key on P-256, P-384 or P-521: none signs here";
+  throw new CodedError('UnsuitableKey', message);
+}
+
+/** Makes a message ready to be signed by whoever a certificate (PEM) names. */
+export function prepareMemberMessage(
   message: UnsignedMessage,
   certificatePem: string,
-  privateKeyPem: string,
-): Promise<Uint8Array> {
-  const key = SigningKey.fromPem(privateKeyPem);
+): PreparedMessage {
+  const { algorithm } = memberAlgorithm(certificatePem);
   const protectedBytes = encodeHeader(
     new Map<CoseLabel, unknown>([
-      [HEADER_ALGORITHM, ALGORITHM_IDS[key.algorithm]],
+      [HEADER_ALGORITHM, ALGORITHM_IDS[algorithm]],
       [HEADER_KEY_ID, utf8(certificateIdOf(certificatePem))],
       [MESSAGE_TYPE, message.type],
       [MESSAGE_CREATED_AT, message.createdAt],
@@ -176,7 +197,29 @@ export async function signMemberMessage(
         : [[MESSAGE_PROPOSAL_ID, message.proposalId] as const]),
     ]),
   );
-  const { payload } = message;
-  const signature = await key.sign(signatureStructure(protectedBytes, payload));
+  return { protectedBytes, payload: message.payload };
+}
+
+/** The bytes that a signature of a message is over. */
+export function signedBytes({ protectedBytes, payload }: PreparedMessage): Uint8Array {
+  return signatureStructure(protectedBytes, payload);
+}
+
+/** The whole message, with its signature: r and s, one after the other. */
+export function withSignature(
+  { protectedBytes, payload }: PreparedMessage,
+  signature: Uint8Array,
+): Uint8Array {
   return encodeSign1({ protectedBytes, unprotected: new Map(), payload, signature });
+}
+
+/** Signs a message with a member's key; both are in PEM. */
+export async function signMemberMessage(
+  message: UnsignedMessage,
+  certificatePem: string,
+  privateKeyPem: string,
+): Promise<Uint8Array> {
+  const prepared = prepareMemberMessage(message, certificatePem);
+  const key = SigningKey.fromPem(privateKeyPem);
+  return withSignature(prepared, await key.sign(signedBytes(prepared)));
 }

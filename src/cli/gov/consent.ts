@@ -9,7 +9,8 @@ import { certificateIdOf } from '../../crypto/certificates.ts';
 import { SigningKey } from '../../crypto/keys.ts';
 import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
-import { PLACE_OPTIONS, PLACE_USAGE, readGov, serviceOf, usage } from './place.ts';
+import { PLACE_OPTIONS, PLACE_USAGE, readGov, serviceOf } from './place.ts';
+import { usage } from './usage.ts';
 
 export const CONSENT: Action = {
   name: 'consent',

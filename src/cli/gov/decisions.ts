@@ -14,8 +14,8 @@ import {
   type PlaceValues,
   proposalIdOf,
   SigningMember,
-  usage,
 } from './place.ts';
+import { usage } from './usage.ts';
 
 export const PROPOSE: Action = {
   name: 'propose',
@@ -68,7 +68,8 @@ ${PLACE_USAGE}`,
   },
 };
 
-function ballotOf(vote: string | undefined, script: string | undefined): string {
+/** The text of a ballot, as options say it. */
+export function ballotOf(vote: string | undefined, script: string | undefined): string {
   if (script !== undefined && vote === undefined) return readFileSync(script, 'utf8');
   const known = vote === undefined ? undefined : BALLOTS[vote];
   if (known === undefined || script !== undefined) {
@@ -151,7 +152,7 @@ function onlyOne([first, ...rest]: readonly string[], what: string): string {
 }
 
 /** A proposal's text as it is in its file, which must be JSON. */
-function proposalIn(file: string): string {
+export function proposalIn(file: string): string {
   const text = readFileSync(file, 'utf8');
   try {
     const actions: unknown = Reflect.get(Object(JSON.parse(text)), 'actions');

@@ -5,18 +5,29 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { CodedError } from '../../base/errors.ts';
 import { certificateIdOf } from '../../crypto/certificates.ts';
-import { type MessageType, signMemberMessage } from '../../governance/messages.ts';
+import {
+  type MessageType,
+  prepareMemberMessage,
+  signedBytes,
+  withSignature,
+} from '../../governance/messages.ts';
 import { refusalIn, type ServiceAnswer, ServiceAsker } from '../node/service-asker.ts';
 import { knownNodes, sandboxFolder } from '../sandbox/sandbox-folder.ts';
+import {
+  MEMBER_OPTIONS,
+  MEMBER_USAGE,
+  type MemberSign,
+  type MemberValues,
+  memberCertificate,
+  memberSign,
+} from './member-key.ts';
+import { usage } from './usage.ts';
 
 /** Options that every action takes; for `parseArgs`. */
 export const PLACE_OPTIONS = {
-  data: { type: 'string' },
-  as: { type: 'string' },
+  ...MEMBER_OPTIONS,
   url: { type: 'string', multiple: true },
   'service-certificate': { type: 'string' },
-  'member-certificate': { type: 'string' },
-  'member-key': { type: 'string' },
   json: { type: 'boolean' },
 } as const;
 
@@ -25,17 +36,12 @@ export const PLACE_USAGE = `\
   --as N                      which of its members signs (default: 1)
   --url URL                   a node's front door, https://HOST:PORT; several may be named
   --service-certificate PEM   the service's certificate
-  --member-certificate PEM    the certificate and the key of the member who signs
-  --member-key PEM
+${MEMBER_USAGE}
   --json                      print JSON`;
 
-export interface PlaceValues {
-  readonly data?: string | undefined;
-  readonly as?: string | undefined;
+export interface PlaceValues extends MemberValues {
   readonly url?: readonly string[] | undefined;
   readonly 'service-certificate'?: string | undefined;
-  readonly 'member-certificate'?: string | undefined;
-  readonly 'member-key'?: string | undefined;
   readonly json?: boolean | undefined;
 }
 
@@ -59,13 +65,12 @@ export class SigningMember {
   readonly id: string;
   readonly service: ServiceAsker;
   readonly #certificatePem: string;
-  readonly #keyPem: string;
+  readonly #sign: MemberSign;
 
   constructor(values: PlaceValues) {
-    const { certificate, key } = memberFiles(values);
+    this.#certificatePem = memberCertificate(values);
+    this.#sign = memberSign(values, this.#certificatePem);
     this.service = serviceOf(values);
-    this.#certificatePem = readFileSync(certificate, 'utf8');
-    this.#keyPem = readFileSync(key, 'utf8');
     this.id = certificateIdOf(this.#certificatePem);
   }
 
@@ -82,11 +87,22 @@ export class SigningMember {
       payload: Buffer.from(payload),
       ...(proposalId === undefined ? {} : { proposalId }),
     };
-    const signed = await signMemberMessage(message, this.#certificatePem, this.#keyPem);
-    const answer = await this.service.postCose(`/gov${path}?${VERSION}`, signed);
-    if (answer.status < 200 || answer.status > 299) throw refusalIn(answer, `the ${type}`);
-    return answer;
+    const prepared = prepareMemberMessage(message, this.#certificatePem);
+    const signature = await this.#sign(signedBytes(prepared));
+    return await postSigned(this.service, type, path, withSignature(prepared, signature));
   }
+}
+
+/** Posts what a member has signed below `/gov`; throws what the service refuses. */
+export async function postSigned(
+  service: ServiceAsker,
+  type: string,
+  path: string,
+  signed: Uint8Array,
+): Promise<ServiceAnswer> {
+  const answer = await service.postCose(`/gov${path}?${VERSION}`, signed);
+  if (answer.status < 200 || answer.status > 299) throw refusalIn(answer, `the ${type}`);
+  return answer;
 }
 
 /** Reads something below `/gov`; throws what the service refuses. */
@@ -94,23 +110,6 @@ export async function readGov(service: ServiceAsker, path: string): Promise<stri
   const answer = await service.get(`/gov${path}?${VERSION}`);
   if (answer.status !== 200) throw refusalIn(answer, path);
   return answer.body;
-}
-
-function memberFiles(values: PlaceValues): { certificate: string; key: string } {
-  if (values.data !== undefined) {
-    const number = Number(values.as ?? '1');
-    if (Number.isSafeInteger(number) && number >= 1) {
-      return sandboxFolder(resolve(values.data)).member(number);
-    }
-    throw usage(
-      `--as is ${JSON.stringify(values.as)}; it is the number of a member, from 1 on`,
-    );
-  }
-  const { 'member-certificate': certificate, 'member-key': key } = values;
-  if (certificate !== undefined && key !== undefined) return { certificate, key };
-  throw usage(
-    '--member-certificate and --member-key are missing (or name a sandbox with --data)',
-  );
 }
 
 function baseOf(text: string): string {
@@ -130,8 +129,4 @@ export async function proposalIdOf(given: string, service: ServiceAsker): Promis
   const all = list.value.map((one) => `\n  ${one.proposalId} ${one.proposalState}`).join('');
   const why = `${JSON.stringify(given)} names ${found.length} proposals by six digits or more.`;
   throw new CodedError('UnknownProposal', `${why} There are${all || ' none'}`, { given });
-}
-
-export function usage(why: string): CodedError {
-  return new CodedError('Usage', why);
 }

@@ -11,7 +11,8 @@ import { UnwrappingKey } from '../../crypto/keys.ts';
 import type { Action } from '../action.ts';
 import { EXIT } from '../exit-codes.ts';
 import { sandboxFolder } from '../sandbox/sandbox-folder.ts';
-import { PLACE_OPTIONS, PLACE_USAGE, readGov, SigningMember, usage } from './place.ts';
+import { PLACE_OPTIONS, PLACE_USAGE, readGov, SigningMember } from './place.ts';
+import { usage } from './usage.ts';
 
 export const SHARE: Action = {
   name: 'share',

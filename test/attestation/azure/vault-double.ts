@@ -5,6 +5,7 @@ import {
   constants,
   createCipheriv,
   createHash,
+  createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
   type KeyObject,
@@ -13,6 +14,8 @@ import {
   verify,
   X509Certificate,
 } from 'node:crypto';
+import type { ECDSA } from '@noble/curves/abstract/weierstrass.js';
+import { p256, p384 } from '@noble/curves/nist.js';
 import { foretellRelease, readReleasePolicy } from '../../../src/attestation/release-policy.ts';
 import { AT_MS, pemOf } from '../fake-certificates.ts';
 import {
@@ -66,6 +69,12 @@ const OAEP = {
   RSA_AES_KEY_WRAP_256: 'sha256',
   RSA_AES_KEY_WRAP_384: 'sha384',
 } as const;
+const ALGORITHMS: Readonly<Record<string, { readonly name: string; readonly of: ECDSA }>> = {
+  ES256: { name: 'P-256', of: p256 },
+  ES384: { name: 'P-384', of: p384 },
+};
+const ENCRYPTS = ['encrypt', 'decrypt'];
+const SIGNS = ['sign', 'verify'];
 const CHALLENGE =
   'Bearer authorization="https://login.microsoftonline.com/t", resource="https://vault.azure.net"';
 
@@ -129,8 +138,9 @@ class Vault {
     if (method === 'POST' && verb === 'create') return this.#create(name, asked);
     if (method === 'PUT') return this.#import(name, asked);
     if (method === 'POST' && verb === 'release') return this.#release(name, rest, asked);
-    const version = this.#version(name, rest[0]);
+    const version = this.#version(name, rest[0] === 'sign' ? undefined : rest[0]);
     if (version === undefined) return refusal(404, 'KeyNotFound', `there is no key ${name}`);
+    if (method === 'POST' && verb === 'sign') return this.#sign(name, version, asked);
     if (method === 'PATCH') {
       if (version.releasePolicy?.immutable === true) {
         return refusal(400, 'BadParameter', 'the release policy is immutable');
@@ -144,7 +154,7 @@ class Vault {
     const kty = String(asked.kty);
     if (kty === 'oct-HSM') return this.#keep(name, kty, randomBytes(32), {}, asked);
     const { privateKey, publicKey } =
-      kty === 'EC-HSM'
+      kty === 'EC' || kty === 'EC-HSM'
         ? generateKeyPairSync('ec', { namedCurve: String(asked.crv) })
         : generateKeyPairSync('rsa', { modulusLength: Number(asked.key_size) });
     const { kty: _, ...numbers } = publicKey.export({ format: 'jwk' });
@@ -189,10 +199,23 @@ class Vault {
   #bundle(name: string, { version, kty, numbers, exportable, releasePolicy }: Version): Json {
     const kid = `${this.#url}/keys/${name}/${version}`;
     return {
-      key: { kid, kty, key_ops: ['encrypt', 'decrypt'], ...numbers },
+      key: { kid, kty, key_ops: kty === 'EC' ? SIGNS : ENCRYPTS, ...numbers },
       attributes: { enabled: true, exportable, recoveryLevel: 'Recoverable+Purgeable' },
       release_policy: releasePolicy,
     };
+  }
+
+  #sign(name: string, version: Version, { alg, value }: Json): Answer {
+    const { d = '', crv = '' } = createPrivateKey({
+      ...{ key: Buffer.from(version.secret), type: 'pkcs8', format: 'der' },
+    }).export({ format: 'jwk' });
+    const curve = ALGORITHMS[String(alg)];
+    if (curve?.name !== crv) return refusal(400, 'BadParameter', `${alg} with a key on ${crv}`);
+    const digest = Buffer.from(String(value), 'base64url');
+    const options = { prehash: false, lowS: false } as const;
+    const signature = curve.of.sign(digest, Buffer.from(d, 'base64url'), options);
+    const kid = `${this.#url}/keys/${name}/${version.version}`;
+    return { body: { kid, value: base64Url(Buffer.from(signature)) } };
   }
 
   #release(name: string, rest: readonly string[], asked: Json): Answer {
