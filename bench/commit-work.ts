@@ -1,7 +1,7 @@
 /**
- * From write to committed on an idle service, of one node and of three. CCF is asked in the only way
- * it has: for the transaction's status, again and again; so are we, and as the other way of ours the
- * answer that waits stands beside.
+ * From write to committed on an idle service, of one node and of three. CCF is asked in the only
+ * way it has: for the transaction's status, again and again. So are we, and the answer that waits,
+ * the other way of ours, stands beside.
  */
 import { startedIn } from './cluster-run.ts';
 import type { OwnWork } from './own-work.ts';

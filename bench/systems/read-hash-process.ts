@@ -1,7 +1,7 @@
 /**
- * The limit for a restart: reads the chunks of a ledger one after another and hashes each entry once
- * (ledger-format.md §3), on one thread. Run to its end with the folder; prints entries, bytes and
- * its own time.
+ * The limit for a restart: reads the chunks of a ledger one after another and hashes each entry
+ * once (ledger-format.md §3), on one thread. Run to its end with the folder; prints entries, bytes
+ * and its own time.
  */
 import { hash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
