@@ -2,13 +2,13 @@
  * `concordat federation status`: the peers outside as a service's nodes know them, and what waits
  * for them.
  */
-import { get } from 'node:http';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../base/errors.ts';
 import type { FederationStatus } from '../federation/federation.ts';
 import type { Command } from './command.ts';
 import { EXIT } from './exit-codes.ts';
+import { askOperatorListener, operatorOrigin } from './operator-asker.ts';
 import { DATA_DEFAULT } from './sandbox/sandbox-arguments.ts';
 import { knownNodes } from './sandbox/sandbox-folder.ts';
 
@@ -22,8 +22,6 @@ peer that fails.
   --operator URL   the operator's listener of a node, http://HOST:PORT; once for each node
   --data DIR       the nodes of the sandbox in DIR (default: ${DATA_DEFAULT})
   --json           one line of JSON`;
-
-const ANSWER_MS_MAX = 2_000;
 
 export const command: Command = {
   name: 'federation',
@@ -48,7 +46,8 @@ export const command: Command = {
       throw new CodedError('Usage', '--data and --operator both say which nodes: give one');
     }
     const data = resolve(values.data ?? DATA_DEFAULT);
-    const urls = values.operator ?? knownNodes(data).map(({ operatorUrl }) => operatorUrl);
+    const named = values.operator?.map((text) => operatorOrigin('--operator', text));
+    const urls = named ?? knownNodes(data).map(({ operatorUrl }) => operatorUrl);
     const status = await statusOf(urls);
     io.out(values.json === true ? JSON.stringify(status) : render(status));
     const fails = status.peers.some(({ waiting, error }) => waiting > 0 && error !== undefined);
@@ -61,7 +60,7 @@ async function statusOf(urls: readonly string[]): Promise<FederationStatus> {
   const asked = await Promise.all(
     urls.map(async (url) => {
       try {
-        return { url, status: await ask(`${url.replace(/\/+$/, '')}/federation`) };
+        return { url, status: await ask(`${url}/federation`) };
       } catch (error) {
         return { url, fault: messageOf(error) };
       }
@@ -74,25 +73,11 @@ async function statusOf(urls: readonly string[]): Promise<FederationStatus> {
   throw new CodedError('NoAnswer', `no node tells of federation: ${faults}`);
 }
 
-function ask(url: string): Promise<FederationStatus> {
-  return new Promise((done, reject) => {
-    const asking = get(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (piece: string) => {
-        text += piece;
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        if (response.statusCode === 404) {
-          reject(new Error('federation is not configured there'));
-        } else if (response.statusCode !== 200) {
-          reject(new Error(`it answers ${response.statusCode}`));
-        } else done(JSON.parse(text) as FederationStatus);
-      });
-    });
-    asking.on('error', reject);
-  });
+async function ask(url: string): Promise<FederationStatus> {
+  const { status, text } = await askOperatorListener(url);
+  if (status === 404) throw new Error('federation is not configured there');
+  if (status !== 200) throw new Error(`it answers ${status}`);
+  return JSON.parse(text) as FederationStatus;
 }
 
 function render(status: FederationStatus): string {

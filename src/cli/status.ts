@@ -1,7 +1,6 @@
 /**
  * `concordat status`: a cluster in a terminal, once or live, as its nodes' operator listeners tell.
  */
-import { get } from 'node:http';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -9,6 +8,7 @@ import { CodedError, messageOf } from '../base/errors.ts';
 import type { NodeStatus } from '../node/node-status.ts';
 import type { Command, CommandIo } from './command.ts';
 import { EXIT } from './exit-codes.ts';
+import { askOperatorListener, operatorOrigin } from './operator-asker.ts';
 import { DATA_DEFAULT } from './sandbox/sandbox-arguments.ts';
 import { knownNodes } from './sandbox/sandbox-folder.ts';
 import { clusterOf, type SeenNode } from './status/cluster.ts';
@@ -29,7 +29,6 @@ it, else 1.
 /** A node that does not answer by then is shown as unreachable. */
 const ANSWER_MS_MAX = 1_000;
 const LOOK_MS = 1_000;
-const STATUS_BYTES_MAX = 1_000_000;
 
 export const command: Command = {
   name: 'status',
@@ -51,8 +50,10 @@ export const command: Command = {
       throw new CodedError('Usage', '--data and --url both say which nodes: give one of them');
     }
     const places =
-      values.url?.map((url, index) => ({ name: `node ${index + 1}`, url: baseOf(url) })) ??
-      placesIn(resolve(values.data ?? DATA_DEFAULT));
+      values.url?.map((url, index) => ({
+        name: `node ${index + 1}`,
+        url: operatorOrigin('--url', url),
+      })) ?? placesIn(resolve(values.data ?? DATA_DEFAULT));
     const { watch = false, json = false } = values;
     return await look(places, { watch, json }, io);
   },
@@ -122,29 +123,10 @@ async function seen({ name, url, nodeId }: Place): Promise<SeenNode> {
   }
 }
 
-function statusAt(url: string): Promise<NodeStatus> {
-  return new Promise((resolve, reject) => {
-    const asking = get(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (piece: string) => {
-        text += piece;
-        if (text.length > STATUS_BYTES_MAX) asking.destroy(new Error('it answers too much'));
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        try {
-          if (response.statusCode !== 200) throw new Error(`it answers ${response.statusCode}`);
-          resolve(statusIn(text));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-    asking.on('error', (error) => {
-      reject(error.name === 'AbortError' ? new Error('no answer within 1 s') : error);
-    });
-  });
+async function statusAt(url: string): Promise<NodeStatus> {
+  const { status, text } = await askOperatorListener(url, { answerMsMax: ANSWER_MS_MAX });
+  if (status !== 200) throw new Error(`it answers ${status}`);
+  return statusIn(text);
 }
 
 /** A node of another version may lack what is needed here. */
@@ -157,13 +139,4 @@ function statusIn(text: string): NodeStatus {
     Array.isArray(status.waitsFor);
   if (isStatus) return status as NodeStatus;
   throw new Error('what it answers is no status that this version knows');
-}
-
-function baseOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'http:' && url.pathname === '/') return url.origin;
-  throw new CodedError(
-    'Usage',
-    `--url is ${JSON.stringify(text)}; it is the operator's listener of a node, http://HOST:PORT`,
-  );
 }

@@ -208,6 +208,7 @@ describe('what is not understood', () => {
     [['node', 'trust', 'abcdef', '--data', folder], 3, /holds no sandbox/],
     [['node', 'restart'], 2, /--accept-unproven is missing/],
     [['node', 'restart', '--accept-unproven'], 2, /--operator URL or --data DIR/],
+    [['node', 'restart', '--accept-unproven', '--operator', 'x'], 2, /operator is "x"; it is/],
     [
       ['node', 'restart', '--accept-unproven', '--operator', 'http://127.0.0.1:9'],
       1,

@@ -2,16 +2,14 @@
  * `concordat node restart --accept-unproven`: what an operator says to a node that waits because
  * nobody can show that its files are the newest (design decision 11).
  */
-import { request } from 'node:http';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CodedError, messageOf } from '../../base/errors.ts';
 import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { askOperatorListener, operatorOrigin } from '../operator-asker.ts';
 import { knownNodes } from '../sandbox/sandbox-folder.ts';
-
-const ANSWER_MS_MAX = 5_000;
 
 export const RESTART: Action = {
   name: 'restart',
@@ -46,7 +44,8 @@ async function run(args: readonly string[], io: CommandIo): Promise<number> {
   if ((values.operator === undefined) === (values.data === undefined)) {
     throw new CodedError('Usage', 'say which nodes: --operator URL or --data DIR');
   }
-  const urls = values.operator ?? operatorUrls(values.data ?? '');
+  const named = values.operator?.map((text) => operatorOrigin('--operator', text));
+  const urls = named ?? operatorUrls(values.data ?? '');
   const told = await Promise.all(urls.map((url) => tell(url)));
   for (const { url, waited, waitedFor, fault } of values.json === true ? [] : told) {
     const whom = waitedFor.length === 0 ? '' : `; it waited for ${waitedFor.join(', ')}`;
@@ -71,31 +70,12 @@ interface Told {
 
 async function tell(url: string): Promise<Told> {
   try {
-    const text = await post(`${url.replace(/\/$/, '')}/restart`, '{"accept_unproven": true}');
+    const json = '{"accept_unproven": true}';
+    const { status, text } = await askOperatorListener(`${url}/restart`, { json });
+    if (status !== 200) throw new Error(`it answers ${status}: ${text.trim()}`);
     const { waited, waitedFor } = JSON.parse(text) as Omit<Told, 'url'>;
     return { url, waited, waitedFor };
   } catch (error) {
     return { url, waited: false, waitedFor: [], fault: messageOf(error) };
   }
-}
-
-function post(url: string, body: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json', 'content-length': body.length };
-    const signal = AbortSignal.timeout(ANSWER_MS_MAX);
-    const asking = request(url, { method: 'POST', headers, signal }, (response) => {
-      let text = '';
-      response.setEncoding('utf8');
-      response.on('data', (piece: string) => {
-        text += piece;
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`it answers ${response.statusCode}: ${text.trim()}`));
-      });
-    });
-    asking.on('error', reject);
-    asking.end(body);
-  });
 }
