@@ -114,7 +114,7 @@ const ATTESTED = {
 /** The only member of the lost service decides, at any node. */
 async function decide({ url, service }: NodeReadyLine, name: string, args: object) {
   const { certificate, key } = sandboxFolder(home).member(1);
-  const member = new SigningMember({
+  const member = SigningMember.of({
     ...{ url: [url], 'service-certificate': service.certificate },
     ...{ 'member-certificate': certificate, 'member-key': key },
   });

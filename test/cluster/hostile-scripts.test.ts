@@ -77,7 +77,7 @@ interface Identity {
 /** A member that sends what it signs to a backup. */
 function member(number: number): SigningMember {
   const { certificate, key } = sandboxFolder(data).member(number);
-  return new SigningMember({
+  return SigningMember.of({
     url: [backup],
     'service-certificate': sandbox.ready.service.certificate,
     'member-certificate': certificate,

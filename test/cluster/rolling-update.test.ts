@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, expect, test } from 'vitest';
 import { VIRTUAL_MEASUREMENT } from '../../src/attestation/virtual.ts';
+import { withKeyOf } from '../../src/cli/gov/member-key.ts';
 import { SigningMember } from '../../src/cli/gov/place.ts';
 import { orderNode } from '../../src/cli/node/node-orders.ts';
 import { ServiceAsker } from '../../src/cli/node/service-asker.ts';
@@ -155,15 +156,15 @@ class Update {
     return new ServiceAsker([...this.load.urls.values()], pem);
   }
 
+  /** The only member, at nodes that are there. */
+  member(asker = this.asker): SigningMember {
+    const { certificate, key } = this.service.member;
+    return new SigningMember(asker, readFileSync(certificate, 'utf8'), withKeyOf(key));
+  }
+
   /** Has the only member decide: its proposal is accepted by its own ballot. */
   async decide(name: string, args: unknown): Promise<void> {
-    const { certificate, key } = this.service.member;
-    const member = new SigningMember({
-      url: [...this.load.urls.values()],
-      'service-certificate': this.service.certificate,
-      'member-certificate': certificate,
-      'member-key': key,
-    });
+    const member = this.member();
     const proposal = JSON.stringify({ actions: [{ name, args }] });
     const created = await member.send('proposal', '/members/proposals:create', proposal);
     const { proposalId: id } = JSON.parse(created.body) as { readonly proposalId: string };
@@ -179,13 +180,7 @@ class Update {
     const nodes: BuiltNode[] = [];
     for (const name of names) nodes.push(await this.service.joiner(name, root, target));
     for (const node of nodes) {
-      await orderNode(
-        'trust',
-        await node.asking(),
-        [this.service.member],
-        this.asker,
-        Date.now(),
-      );
+      await orderNode('trust', await node.asking(), [this.member()], Date.now());
       this.load.urls.set(node.name, (await node.ready()).url);
       await sleep(QUIET_MS);
     }
@@ -207,7 +202,7 @@ class Update {
     others.delete(node.name);
     const pem = readFileSync(this.service.certificate, 'utf8');
     const asker = new ServiceAsker([...others.values()], pem);
-    await orderNode('remove', nodeId, [this.service.member], asker, Date.now());
+    await orderNode('remove', nodeId, [this.member(asker)], Date.now());
     expect(await node.ended(), node.said()).toBe(0);
     expect(node.said()).toContain('this node has left the service for good');
     await sleep(QUIET_MS);
@@ -273,7 +268,7 @@ async function refused(
   expect(last.said()).toContain('this node runs code that its service does not let in');
   expect(last.said()).toContain('MeasurementNotAccepted');
   update.load.urls.delete(last.name);
-  await orderNode('remove', nodeId, [update.service.member], update.asker, Date.now());
+  await orderNode('remove', nodeId, [update.member()], Date.now());
 
   for (const node of retired) {
     expect(await node.start().ended(), node.said()).toBe(0);

@@ -27,7 +27,7 @@ ${PLACE_USAGE}`,
   run: async (args, io) => {
     const { values, positionals } = parsed(args);
     const file = onlyOne(positionals, 'FILE');
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const { body } = await member.send(
       'proposal',
       '/members/proposals:create',
@@ -60,7 +60,7 @@ ${PLACE_USAGE}`,
       options: { ...PLACE_OPTIONS, vote: { type: 'string' }, script: { type: 'string' } },
     });
     const ballot = ballotOf(values.vote, values.script);
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const id = await proposalIdOf(onlyOne(positionals, 'ID'), member.service);
     const path = `/members/proposals/${id}/ballots/${member.id}:submit`;
     const { body } = await member.send('ballot', path, JSON.stringify({ ballot }), id);
@@ -87,7 +87,7 @@ Withdraws a proposal of your own. ID may be its first six digits.
 ${PLACE_USAGE}`,
   run: async (args, io) => {
     const { values, positionals } = parsed(args);
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const id = await proposalIdOf(onlyOne(positionals, 'ID'), member.service);
     const path = `/members/proposals/${id}:withdraw`;
     const { body } = await member.send('withdrawal', path, '', id);
@@ -106,7 +106,7 @@ ${PLACE_USAGE}`,
   run: async (args, io) => {
     const { values, positionals } = parsed(args);
     const file = onlyOne(positionals, 'FILE');
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const { body } = await member.send(
       'concordat_simulation',
       '/concordat/proposals:simulate',

@@ -67,7 +67,8 @@ export function memberSign(values: MemberValues, certificatePem: string): Member
   throw usage('--member-key or --member-key-vault is missing (or name a sandbox with --data)');
 }
 
-function withKeyOf(path: string): MemberSign {
+/** Signs with the private key of a PEM file. */
+export function withKeyOf(path: string): MemberSign {
   const pem = readFileSync(path, 'utf8');
   return async (bytes) => await SigningKey.fromPem(pem).sign(bytes);
 }

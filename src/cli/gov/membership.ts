@@ -17,7 +17,7 @@ active.
 ${PLACE_USAGE}`,
   run: async (args, io) => {
     const { values } = parseArgs({ args: [...args], strict: true, options: PLACE_OPTIONS });
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const path = `/members/state-digests/${member.id}`;
     const { body } = await member.send('state_digest', `${path}:update`, '');
     const { stateDigest } = JSON.parse(body) as { readonly stateDigest: string };

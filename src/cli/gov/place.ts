@@ -11,7 +11,12 @@ import {
   signedBytes,
   withSignature,
 } from '../../governance/messages.ts';
-import { refusalIn, type ServiceAnswer, ServiceAsker } from '../node/service-asker.ts';
+import {
+  frontDoorOrigin,
+  refusalIn,
+  type ServiceAnswer,
+  ServiceAsker,
+} from '../node/service-asker.ts';
 import { knownNodes, sandboxFolder } from '../sandbox/sandbox-folder.ts';
 import {
   MEMBER_OPTIONS,
@@ -67,11 +72,18 @@ export class SigningMember {
   readonly #certificatePem: string;
   readonly #sign: MemberSign;
 
-  constructor(values: PlaceValues) {
-    this.#certificatePem = memberCertificate(values);
-    this.#sign = memberSign(values, this.#certificatePem);
-    this.service = serviceOf(values);
-    this.id = certificateIdOf(this.#certificatePem);
+  constructor(service: ServiceAsker, certificatePem: string, sign: MemberSign) {
+    this.#certificatePem = certificatePem;
+    this.#sign = sign;
+    this.service = service;
+    this.id = certificateIdOf(certificatePem);
+  }
+
+  /** The member, and the service, that options name. */
+  static of(values: PlaceValues): SigningMember {
+    const certificatePem = memberCertificate(values);
+    const sign = memberSign(values, certificatePem);
+    return new SigningMember(serviceOf(values), certificatePem, sign);
   }
 
   /** Signs a message and posts it below `/gov`; throws what the service refuses. */
@@ -113,8 +125,8 @@ export async function readGov(service: ServiceAsker, path: string): Promise<stri
 }
 
 function baseOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'https:' && url.pathname === '/') return url.origin;
+  const origin = frontDoorOrigin(text);
+  if (origin !== undefined) return origin;
   throw usage(`--url is ${JSON.stringify(text)}; it is a node's front door, https://HOST:PORT`);
 }
 

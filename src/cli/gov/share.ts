@@ -29,7 +29,7 @@ ${PLACE_USAGE}`,
       strict: true,
       options: { ...PLACE_OPTIONS, 'encryption-key': { type: 'string' } },
     });
-    const member = new SigningMember(values);
+    const member = SigningMember.of(values);
     const key = encryptionKey(keyFile(values['encryption-key'], values.data, values.as));
     const text = await readGov(member.service, `/recovery/encrypted-shares/${member.id}`);
     const { encryptedShare } = JSON.parse(text) as { readonly encryptedShare: string };

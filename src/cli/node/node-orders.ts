@@ -3,27 +3,18 @@
  * proposals (governance.md §3, §6), for which each member whose key is at hand votes in turn until
  * they are accepted.
  */
-import { readFileSync } from 'node:fs';
 import { CodedError } from '../../base/errors.ts';
-import { certificateIdOf } from '../../crypto/certificates.ts';
-import { signMemberMessage } from '../../governance/messages.ts';
+import type { SigningMember } from '../gov/place.ts';
 import { refusalIn, type ServiceAnswer, type ServiceAsker } from './service-asker.ts';
 
 /** Certificates begin a little before now: clocks differ. */
 const BACKDATE_MS = 60 * 60 * 1000;
-const PROPOSALS = '/members/proposals';
-const VERSION = 'api-version=2024-07-01';
+const PROPOSE = '/members/proposals:create';
 const YES = 'export function vote (proposal, proposerId) { return true }';
 /** The least of an id by which a node may be named. */
 const PREFIX_DIGITS_MIN = 6;
 
 export type NodeOrder = 'trust' | 'remove';
-
-/** A member's certificate and key, in files. */
-export interface MemberKeyFiles {
-  readonly certificate: string;
-  readonly key: string;
-}
 
 export interface OrderOutcome {
   readonly nodeId: string;
@@ -38,8 +29,7 @@ export interface OrderOutcome {
 export async function orderNode(
   order: NodeOrder,
   nodeId: string,
-  members: readonly MemberKeyFiles[],
-  service: ServiceAsker,
+  members: readonly SigningMember[],
   nowMs: number,
 ): Promise<OrderOutcome> {
   const validFrom = new Date(nowMs - BACKDATE_MS).toISOString();
@@ -51,47 +41,31 @@ export async function orderNode(
         }
       : { name: 'remove_node', args: { node_id: nodeId } };
   const what = `the proposal to ${order} ${nodeId}`;
-  const sent = async (
-    member: MemberKeyFiles,
-    path: (memberId: string) => string,
-    type: 'proposal' | 'ballot',
-    payload: unknown,
-    proposalId?: string,
-  ): Promise<{ readonly answer: ServiceAnswer; readonly body: ProposalState }> => {
-    const certificatePem = readFileSync(member.certificate, 'utf8');
-    const message = {
-      type,
-      createdAt: Math.floor(nowMs / 1000),
-      payload: Buffer.from(JSON.stringify(payload)),
-      ...(proposalId === undefined ? {} : { proposalId }),
-    };
-    const keyPem = readFileSync(member.key, 'utf8');
-    const signed = await signMemberMessage(message, certificatePem, keyPem);
-    const below = path(certificateIdOf(certificatePem));
-    const answer = await service.postCose(`/gov${PROPOSALS}${below}?${VERSION}`, signed);
-    if (answer.status !== 200) throw refusalIn(answer, what);
-    return { answer, body: JSON.parse(answer.body) as ProposalState };
-  };
   const [proposer] = members;
   if (proposer === undefined) throw new CodedError('Usage', 'no member is there to propose it');
-  let last = await sent(proposer, () => ':create', 'proposal', { actions: [action] });
-  const { proposalId } = last.body;
+  let answer = await proposer.send('proposal', PROPOSE, JSON.stringify({ actions: [action] }));
+  const { proposalId } = stateIn(answer);
   for (const member of members) {
-    if (last.body.proposalState !== 'Open') break;
-    const path = (id: string): string => `/${proposalId}/ballots/${id}:submit`;
-    last = await sent(member, path, 'ballot', { ballot: YES }, proposalId);
+    if (stateIn(answer).proposalState !== 'Open') break;
+    const path = `/members/proposals/${proposalId}/ballots/${member.id}:submit`;
+    answer = await member.send('ballot', path, JSON.stringify({ ballot: YES }), proposalId);
   }
-  const { proposalState } = last.body;
+  const { proposalState } = stateIn(answer);
   if (proposalState !== 'Open' && proposalState !== 'Accepted') {
     throw new CodedError('NotDecided', `${what} is ${proposalState}`, { proposalId });
   }
-  const status = proposalState === 'Open' ? 'Proposed' : await statusOf(nodeId, service);
-  return { nodeId, status, proposalId, transaction: last.answer.txId };
+  const status =
+    proposalState === 'Open' ? 'Proposed' : await statusOf(nodeId, proposer.service);
+  return { nodeId, status, proposalId, transaction: answer.txId };
 }
 
 interface ProposalState {
   readonly proposalId: string;
   readonly proposalState: string;
+}
+
+function stateIn({ body }: ServiceAnswer): ProposalState {
+  return JSON.parse(body) as ProposalState;
 }
 
 async function statusOf(nodeId: string, service: ServiceAsker): Promise<string> {

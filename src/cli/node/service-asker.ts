@@ -15,6 +15,12 @@ const SILENCE_MS_MAX = 2 * REQUEST_WAIT_MS_MAX;
 /** What is signed may have scripts run, by way of another node. */
 const SIGNED_SILENCE_MS_MAX = SCRIPTS_MS_MAX + REQUEST_WAIT_MS_MAX;
 
+/** A node's front door, https://HOST:PORT, or undefined for what is none. */
+export function frontDoorOrigin(text: string): string | undefined {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  return url?.protocol === 'https:' && url.pathname === '/' ? url.origin : undefined;
+}
+
 export interface ServiceAnswer {
   readonly status: number;
   readonly body: string;

@@ -1,16 +1,17 @@
 /**
  * `concordat node trust ID` and `concordat node remove ID`.
  */
-import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { CodedError } from '../../base/errors.ts';
 import type { Action } from '../action.ts';
 import type { CommandIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
-import { knownNodes, membersOf, sandboxFolder } from '../sandbox/sandbox-folder.ts';
-import { type MemberKeyFiles, type NodeOrder, nodeIdOf, orderNode } from './node-orders.ts';
-import { ServiceAsker } from './service-asker.ts';
+import { PLACE_OPTIONS, type PlaceValues, SigningMember, serviceOf } from '../gov/place.ts';
+import { usage } from '../gov/usage.ts';
+import { sandboxFolder } from '../sandbox/sandbox-folder.ts';
+import { sandboxMembers } from '../sandbox/sandbox-members.ts';
+import { type NodeOrder, nodeIdOf, orderNode } from './node-orders.ts';
+import type { ServiceAsker } from './service-asker.ts';
 
 const OPTIONS = `\
   ID                          the node's id, or the first six digits of it and more
@@ -45,26 +46,21 @@ ${OPTIONS}`,
   run: (args, io) => run('remove', args, io),
 };
 
+const { as: _all, ...options } = PLACE_OPTIONS;
+
 async function run(order: NodeOrder, args: readonly string[], io: CommandIo): Promise<number> {
   const { values, positionals } = parseArgs({
     args: [...args],
     strict: true,
     allowPositionals: true,
-    options: {
-      data: { type: 'string' },
-      url: { type: 'string', multiple: true },
-      'service-certificate': { type: 'string' },
-      'member-certificate': { type: 'string' },
-      'member-key': { type: 'string' },
-      json: { type: 'boolean' },
-    },
+    options,
   });
   const [id, ...rest] = positionals;
   if (id === undefined) throw usage(`say which node to ${order}: its id`);
   if (rest.length > 0) throw usage(`one node at a time, not also ${rest.join(' ')}`);
   const { service, members } = placeOf(values);
   const nodeId = await nodeIdOf(id, service);
-  const outcome = await orderNode(order, nodeId, members, service, Date.now());
+  const outcome = await orderNode(order, nodeId, members, Date.now());
   const { status, proposalId, transaction } = outcome;
   if (values.json === true) io.out(JSON.stringify({ ok: true, ...outcome }));
   else if (status === 'Proposed') {
@@ -73,45 +69,18 @@ async function run(order: NodeOrder, args: readonly string[], io: CommandIo): Pr
   return EXIT.good;
 }
 
-interface PlaceValues {
-  readonly data?: string | undefined;
-  readonly url?: readonly string[] | undefined;
-  readonly 'service-certificate'?: string | undefined;
-  readonly 'member-certificate'?: string | undefined;
-  readonly 'member-key'?: string | undefined;
-}
-
+/** The service and who decides: all members of a sandbox, or the one that is named. */
 function placeOf(values: PlaceValues): {
   readonly service: ServiceAsker;
-  readonly members: readonly MemberKeyFiles[];
+  readonly members: readonly SigningMember[];
 } {
-  if (values.data !== undefined) {
-    const folder = sandboxFolder(resolve(values.data));
-    const urls = knownNodes(folder.path).map(({ url }) => url);
-    const pem = readFileSync(folder.serviceCertificate, 'utf8');
-    return { service: new ServiceAsker(urls, pem), members: membersOf(folder) };
+  if (values.data === undefined && values.url !== undefined) {
+    const member = SigningMember.of(values);
+    return { service: member.service, members: [member] };
   }
-  const needed = (name: keyof PlaceValues): string => {
-    const value = values[name];
-    if (typeof value === 'string') return value;
-    throw usage(`--${name} is missing (or name a sandbox with --data)`);
-  };
-  if (values.url === undefined) throw usage('--url or --data says where the service is');
-  const certificate = needed('member-certificate');
-  const key = needed('member-key');
-  const pem = readFileSync(needed('service-certificate'), 'utf8');
+  const service = serviceOf(values);
   return {
-    service: new ServiceAsker(values.url.map(baseOf), pem),
-    members: [{ certificate, key }],
+    service,
+    members: sandboxMembers(sandboxFolder(resolve(values.data ?? '')), service),
   };
-}
-
-function baseOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'https:' && url.pathname === '/') return url.origin;
-  throw usage(`--url is ${JSON.stringify(text)}; it is a node's front door, https://HOST:PORT`);
-}
-
-function usage(why: string): CodedError {
-  return new CodedError('Usage', why);
 }

@@ -11,7 +11,8 @@ import { isCoded } from '../../base/errors.ts';
 import type { NodeLog } from '../../node/node-options.ts';
 import { listNodes, orderNode } from '../node/node-orders.ts';
 import { ServiceAsker } from '../node/service-asker.ts';
-import { membersOf, type SandboxFolder } from './sandbox-folder.ts';
+import type { SandboxFolder } from './sandbox-folder.ts';
+import { sandboxMembers } from './sandbox-members.ts';
 
 const LOOK_MS = 100;
 
@@ -60,7 +61,7 @@ async function trustOne(
     const address = rpc_interfaces?.primary_rpc_interface?.published_address ?? '';
     const node = nodes.find((each) => each.address === address);
     if (status !== 'Pending' || node === undefined) continue;
-    await orderNode('trust', node_id, membersOf(folder), service, Date.now());
+    await orderNode('trust', node_id, sandboxMembers(folder, service), Date.now());
     return node;
   }
   return undefined;

@@ -6,6 +6,7 @@ import { type EvidenceSubject, judgeSubject } from '../../audit/attestation/subj
 import { fromHex } from '../../base/portable-bytes.ts';
 import { nodeVerifier } from '../../crypto/verifier-node.ts';
 import type { CommandIo } from '../command.ts';
+import { frontDoorOrigin } from '../node/service-asker.ts';
 import { fileBytes, JUDGING_OPTIONS, termsOf, usage } from './judging-options.ts';
 import { type LiveService, readService } from './live-service.ts';
 import { conclude } from './outcome.ts';
@@ -116,7 +117,7 @@ async function notesOn(
 }
 
 function baseOf(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url?.protocol === 'https:' && url.pathname === '/') return url.origin;
+  const origin = frontDoorOrigin(text);
+  if (origin !== undefined) return origin;
   throw usage(`${JSON.stringify(text)} is not the front door of a node: https://HOST:PORT`);
 }
