@@ -212,6 +212,13 @@ export const NODE_SCHEMA = section({
   snapshots: section({
     tx_count: defaulted(count(1, COUNT_MAX), 10_000, 'transactions after which one is due'),
   }),
+  jwt: section({
+    key_refresh_interval: defaulted(
+      duration('100ms'),
+      '30min',
+      'how often the primary reads the keys of token issuers that members want kept fresh',
+    ),
+  }),
   restart: section({
     unproven: defaulted(
       choice(['allow', 'refuse']),

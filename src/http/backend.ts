@@ -122,6 +122,12 @@ export interface NodeFacts {
   /** How the last restart was judged (design decision 11); absent before any. */
   readonly restart?: { readonly proven: boolean; readonly view: View; readonly seqno: Seqno };
   readonly selfSignedCertificatePem: string;
+  /** How often this node read the keys of a token issuer; absent where it never does. */
+  readonly tokenRefresh?: {
+    readonly attempts: number;
+    readonly successes: number;
+    readonly failures: number;
+  };
   readonly version: string;
   /** Insecure or not, said wherever it shows. */
   readonly platform: PlatformName;

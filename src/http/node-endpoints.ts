@@ -2,8 +2,8 @@
  * `/node`: what this node tells of itself and of the network, to anyone (http-api.md §10).
  *
  * Left out, each for its reason: `memory` (7.0 final has it no more; the operator's metrics have
- * it), `js_metrics` and `jwt_keys` (no scripts and no tokens yet), `join` and `create`
- * (node-to-node).
+ * it), `js_metrics` (no scripts yet), `jwt_keys/refresh` (the primary writes by itself what it has
+ * read), `join` and `create` (node-to-node).
  */
 import { type AppResponse, answer, type Endpoint } from '../apps/interface.ts';
 import type { Clock } from '../base/environment.ts';
@@ -63,6 +63,10 @@ export function nodeEndpoints(
     ...serviceEndpoints(backend),
     ...consensusEndpoints(backend),
     plain('/metrics', 'Sessions of this node', () => jsonAnswer(metricsOf(stats()))),
+    plain('/jwt_keys/refresh/metrics', 'How often keys of token issuers were read', () => {
+      const { tokenRefresh } = backend.node();
+      return jsonAnswer(tokenRefresh ?? { attempts: 0, successes: 0, failures: 0 });
+    }),
     plain('/index/strategies', 'Indexing strategies: none are installed', () => jsonAnswer([])),
   ];
 }

@@ -2,6 +2,7 @@
  * What a node is told at its start, and the values that stand when it is told nothing.
  */
 import type { Application } from '../apps/interface.ts';
+import type { HttpAsker } from '../attestation/sources/http-asker.ts';
 import type { Clock, Disk, LocalIndex, Random, Sealer, Timers } from '../base/environment.ts';
 import { CHUNK_BYTES_DEFAULT } from '../base/limits.ts';
 import type { KeySource } from '../crypto/key-source.ts';
@@ -40,6 +41,8 @@ export interface NodeOptions {
   readonly frontDoor: FrontDoorOptions;
   /** Tessera's protocol with peers outside; spoken with nobody when absent. */
   readonly federation?: FederationOptions;
+  /** Between two readings of the keys of token issuers. */
+  readonly tokenKeyRefreshMs?: number;
 }
 
 export interface NodeToNodeOptions {
@@ -112,6 +115,8 @@ export interface NodeDependencies extends EvidenceDependencies {
   readonly scripts?: ScriptRunner;
   /** Has keys released that open a lost service; without it only its members' shares do. */
   readonly recoveryRelease?: RecoveryRelease;
+  /** Asks token issuers for their keys; without it none is ever asked. */
+  readonly askIssuer?: HttpAsker;
   /** This node's retirement is recorded for good: the process should end. */
   readonly onRetired?: () => void;
   /** Something that must not happen did, or the disk failed: the process should end. */

@@ -55,6 +55,7 @@ import type { SealedFolder } from './sealed-folder.ts';
 import { secretKeeperOf } from './secret-keeper.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
+import { type TokenKeyRefresher, tokenKeyRefresherOf } from './token-key-refresher.ts';
 import { certificateOf, Writing } from './writing.ts';
 
 /** What a node is made of, besides what it is told. */
@@ -91,6 +92,7 @@ export class RunningNode implements Backend {
   #checkpoint: Promise<void> = Promise.resolve();
   #checkpointing = false;
   readonly #recovery: PrivateRecovery | undefined;
+  readonly #tokenKeys: TokenKeyRefresher | undefined;
   #opened: Promise<void> | undefined;
   readonly #scripts: ScriptRunner;
   #chunkAsked = false;
@@ -191,12 +193,17 @@ export class RunningNode implements Backend {
       files: this.files,
     });
     this.federation = this.#newFederation();
+    this.#tokenKeys = tokenKeyRefresherOf(options, dependencies, {
+      ...{ store, replica: this.#replica },
+      leads: () => this.isPrimary() && this.applicationOpen(),
+    });
   }
 
   /** Takes its part in the service; resolves when the other nodes can reach it. */
   async start(): Promise<void> {
     await this.#peers.listen();
     this.#replica.start();
+    this.#tokenKeys?.start();
   }
 
   /**
@@ -333,6 +340,7 @@ export class RunningNode implements Backend {
   async stop(): Promise<void> {
     this.#stopNotice = true;
     await this.federation?.stop();
+    await this.#tokenKeys?.stop();
     await this.#frontDoor?.close();
     await this.#scripts.close();
     await this.#recovery?.stop();
@@ -433,6 +441,7 @@ export class RunningNode implements Backend {
       version: this.#options.version,
       platform: platformOf(this.#deps),
       evidence: this.#parts.shown,
+      ...(this.#tokenKeys === undefined ? {} : { tokenRefresh: this.#tokenKeys.counts }),
     };
   }
 

@@ -33,6 +33,7 @@ function optionsWith(name: string, value: unknown): NodeOptions {
 test.each<readonly [string, unknown, (options: NodeOptions) => unknown, unknown]>([
   ['folder', '/data', (each) => each.folder, '/data'],
   ['durability', 'os', (each) => each.durability, 'os'],
+  ['jwt.key_refresh_interval', '1s', (each) => each.tokenKeyRefreshMs, 1000],
   ['applications', ['quorum'], (each) => each.applications.length, 1],
   [`${RPC}.bind_address`, 'a:1', ({ host, port }) => [host, port], ['a', 1]],
   [`${RPC}.max_open_sessions_soft`, 7, (each) => each.frontDoor.sessionsSoftMax, 7],

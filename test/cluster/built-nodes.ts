@@ -106,8 +106,8 @@ export class BuiltService {
     return join(this.#folder, 'first/service_cert.pem');
   }
 
-  /** A service whose first node is of a build. */
-  static async found(folder: string, root: string): Promise<BuiltService> {
+  /** A service whose first node is of a build, with more in its configuration. */
+  static async found(folder: string, root: string, more: object = {}): Promise<BuiltService> {
     const user = await generateIdentity('CN=User');
     const service = new BuiltService(folder, {
       cert: user.certificatePem,
@@ -120,7 +120,7 @@ export class BuiltService {
     const opens = { organisations: [{ name: 'Bank', certificate_file: 'user.pem' }] };
     const command = config.command as { readonly start: object };
     const start = { ...command.start, opens };
-    writeFileSync(path, JSON.stringify({ ...config, command: { ...command, start } }));
+    writeFileSync(path, JSON.stringify({ ...config, command: { ...command, start }, ...more }));
     service.#add(new BuiltNode('first', path, root, 'start'));
     return service;
   }

@@ -13,6 +13,8 @@ export interface HttpQuestion {
   readonly method?: 'GET' | 'POST';
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+  /** PEM of the only authorities that are believed about the other side; the usual when absent. */
+  readonly authorities?: string;
 }
 
 export interface HttpReply {
@@ -29,7 +31,7 @@ export function httpAsker(
   timeoutMs: number = ENDORSEMENT_MS_MAX,
   bytesMax: number = ENDORSEMENT_BYTES_MAX,
 ): HttpAsker {
-  return ({ url, method = 'GET', headers = {}, body }) =>
+  return ({ url, method = 'GET', headers = {}, body, authorities }) =>
     new Promise((resolve, reject) => {
       const fail = (why: string, cause?: unknown): void =>
         reject(new CodedError('NoAnswer', `${url}: ${why}`, { url }, { cause }));
@@ -39,7 +41,9 @@ export function httpAsker(
         return fail('it is neither http nor https');
       const open = protocol === 'https:' ? requestTls : requestPlain;
       const signal = AbortSignal.timeout(timeoutMs);
-      const call = open(url, { method, headers, signal, agent: false }, (response) => {
+      const trust = authorities === undefined ? {} : { ca: authorities };
+      const options = { method, headers, signal, agent: false, ...trust } as const;
+      const call = open(url, options, (response) => {
         const pieces: Buffer[] = [];
         let bytes = 0;
         response.on('data', (piece: Buffer) => {

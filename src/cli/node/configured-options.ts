@@ -61,6 +61,7 @@ export function nodeOptionsOf(
     },
     chunkBytes: config.ledger.chunk_size,
     snapshotEntries: config.snapshots.tx_count,
+    tokenKeyRefreshMs: config.jwt.key_refresh_interval,
     applications: applicationsOf(config, warn),
     ...(federation === undefined ? {} : { federation: federationOptionsOf(federation) }),
     version: VERSION,

@@ -3,6 +3,7 @@
  * ready.
  */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { httpAsker } from '../../attestation/sources/http-asker.ts';
 import { openEvidenceSource } from '../../attestation/sources/open-source.ts';
 import { revocationFiles } from '../../attestation/sources/revocation-files.ts';
 import { isCoded } from '../../base/errors.ts';
@@ -69,6 +70,7 @@ export async function startNodeProcess(
     onFatal,
     onRetired,
     openIndex: openIndexInTime,
+    askIssuer: httpAsker(),
     revocationLists: revocationFiles(config.attestation.revocation_lists),
     ...openSealerOf(config.sealing, machine),
     ...recoveryReleaseOf(config.command, machine),
