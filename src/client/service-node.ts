@@ -1,6 +1,7 @@
 /**
  * One node of the service, as a client knows it: its warm sessions, how it stands, and what it is
- * being asked. A request takes an idle session, or opens another up to a bound, or waits its turn.
+ * being asked. A request goes with others in a session that takes many, or takes an idle one, or
+ * opens another up to a bound, or waits its turn.
  */
 import type { SecureContext } from 'node:tls';
 import type { Timers } from '../base/environment.ts';
@@ -9,7 +10,7 @@ import type { Answer } from './answer-reader.ts';
 import type { Attempt } from './attempt.ts';
 import { addressOf, type NodeAddress } from './node-address.ts';
 import type { NodeJudge } from './node-judge.ts';
-import { Session, unreachable, type WireRequest } from './session.ts';
+import { isLight, Session, unreachable, type WireRequest } from './session.ts';
 
 /**
  * `good`: answers as it should. `behind`: answers, but was too slow or unable where another was
@@ -51,7 +52,8 @@ export class ServiceNode {
   readonly #address: NodeAddress;
   readonly #options: NodeOptions;
   readonly #timers: Timers;
-  readonly #idle: Session[] = [];
+  /** Those that have been judged, but for the one to probe with. */
+  readonly #sessions: Session[] = [];
   readonly #open = new Set<Session>();
   #waiting: Waiting[] = [];
   #probeSession: Session | undefined;
@@ -91,7 +93,7 @@ export class ServiceNode {
     const before = this.#standing;
     this.#standing = standing;
     // What was open to a node that fell silent may be half dead when it speaks again.
-    if (standing === 'silent') for (const session of this.#idle.splice(0)) session.close();
+    if (standing === 'silent') this.#closeIdle();
     if (RANKS[standing] > RANKS[before]) this.onWorse?.();
   }
 
@@ -141,7 +143,13 @@ export class ServiceNode {
   }
 
   async #exchange(request: WireRequest, deadlineMs: number, order: Order): Promise<Answer> {
-    const session = await this.#take(order, deadlineMs);
+    const light = isLight(request);
+    let session = this.#withRoom(light);
+    while (session === undefined) {
+      await this.#makeRoom(order, deadlineMs);
+      // Who came meanwhile may have taken it.
+      session = this.#withRoom(light);
+    }
     try {
       if (!order.wanted) throw unreachable(this.#address, 'nobody waits for it any more');
       order.session = session;
@@ -153,38 +161,50 @@ export class ServiceNode {
       if (session.closed && this.#timers.elapsedMs() < deadlineMs) this.doubt('silent');
       throw thrown;
     } finally {
-      if (!session.closed) this.#idle.push(session);
       this.#wakeNext();
     }
   }
 
-  async #take(order: Order, deadlineMs: number): Promise<Session> {
-    for (;;) {
-      if (this.#closed) throw unreachable(this.#address, 'the client was closed');
-      for (let session = this.#idle.pop(); session !== undefined; session = this.#idle.pop()) {
-        if (!session.closed) return session;
-      }
-      if (this.#open.size + this.#opening < this.#options.sessionsMax) {
-        return await this.#openCounted(deadlineMs);
-      }
-      await new Promise<void>((wake) => {
-        this.#waiting.push({ order, deadlineMs, wake });
-      });
-      if (order.wanted && this.#timers.elapsedMs() < deadlineMs) continue;
-      // The turn is passed on to one who still wants it.
-      this.#wakeNext();
-      throw unreachable(this.#address, 'all sessions were busy');
+  /**
+   * The session for a request: the first that takes many things, so that what is asked together
+   * goes together; what must go alone takes one that takes no more than that, if there is one.
+   */
+  #withRoom(light: boolean): Session | undefined {
+    if (this.#closed) return undefined;
+    let second: Session | undefined;
+    for (const session of this.#sessions) {
+      if (!session.hasRoomFor(light)) continue;
+      if (session.takesMany === light) return session;
+      second ??= session;
     }
+    return second;
+  }
+
+  /** Opens another session, or waits until there may be room in one. */
+  async #makeRoom(order: Order, deadlineMs: number): Promise<void> {
+    if (this.#closed) throw unreachable(this.#address, 'the client was closed');
+    if (this.#open.size + this.#opening < this.#options.sessionsMax) {
+      await this.#openCounted(deadlineMs);
+      return;
+    }
+    await new Promise<void>((wake) => {
+      this.#waiting.push({ order, deadlineMs, wake });
+    });
+    if (order.wanted && this.#timers.elapsedMs() < deadlineMs) return;
+    // The turn is passed on to one who still wants it.
+    this.#wakeNext();
+    throw unreachable(this.#address, 'all sessions were busy');
   }
 
   #wakeNext(): void {
     this.#waiting.shift()?.wake();
   }
 
-  async #openCounted(deadlineMs: number): Promise<Session> {
+  async #openCounted(deadlineMs: number): Promise<void> {
     this.#opening += 1;
     try {
-      return await this.#openSession(deadlineMs);
+      const session = await this.#openSession(deadlineMs);
+      if (!session.closed) this.#sessions.push(session);
     } catch (thrown) {
       this.doubt('silent');
       throw thrown;
@@ -200,7 +220,7 @@ export class ServiceNode {
     const timeoutMs = Math.min(leftMs, CONNECT_MS_MAX);
     const session = await Session.open(this.#address, secureContext, timeoutMs, this.#timers);
     this.#open.add(session);
-    session.onClose = () => this.#open.delete(session);
+    session.onClose = () => this.#forget(session);
     if (this.#closed) session.close();
     await this.#judge(session, deadlineMs);
     return session;
@@ -226,31 +246,20 @@ export class ServiceNode {
     const sessions = Array.from({ length: this.#options.sessionsWarm }, () =>
       this.#openCounted(deadlineMs),
     );
-    for (const session of await Promise.all(sessions)) {
-      if (!session.closed) this.#idle.push(session);
-      this.#wakeNext();
-    }
+    await Promise.all(sessions);
   }
 
   /** Ends what is overdue or idle too long, and keeps warm what is to be. Called now and then. */
   sweep(nowMs: number): void {
-    for (const session of [...this.#open]) {
-      if (session.isOverdue(nowMs)) session.close('no answer in time');
-    }
-    this.#closeIdle(nowMs);
+    for (const session of [...this.#open]) session.endOverdue(nowMs);
+    this.#closeIdle(nowMs - IDLE_MS_MAX);
     this.#dismissWaiting(nowMs);
     const { sessionsWarm } = this.#options;
     const ordinary = this.#open.size - (this.#probeSession?.closed === false ? 1 : 0);
     // One at a time: a node that is not there is not to be stormed.
     if (this.#closed || this.#standing === 'silent') return;
     if (this.#opening > 0 || ordinary >= sessionsWarm) return;
-    void this.#openCounted(nowMs + CONNECT_MS_MAX).then(
-      (session) => {
-        this.#idle.push(session);
-        this.#wakeNext();
-      },
-      () => undefined,
-    );
+    this.#openCounted(nowMs + CONNECT_MS_MAX).catch(() => undefined);
   }
 
   #dismissWaiting(nowMs: number): void {
@@ -263,13 +272,17 @@ export class ServiceNode {
     if (this.#open.size + this.#opening < this.#options.sessionsMax) this.#wakeNext();
   }
 
-  #closeIdle(nowMs: number): void {
-    // The first in line has been idle longest.
-    for (let first = this.#idle[0]; first !== undefined; first = this.#idle[0]) {
-      if (!first.closed && nowMs - first.idleSinceMs < IDLE_MS_MAX) return;
-      this.#idle.shift();
-      first.close();
+  /** Closes sessions in which nothing was asked since, or that are idle at all. */
+  #closeIdle(sinceMs = Number.POSITIVE_INFINITY): void {
+    for (const session of [...this.#sessions]) {
+      if (session.idle && session.idleSinceMs <= sinceMs) session.close();
     }
+  }
+
+  #forget(session: Session): void {
+    this.#open.delete(session);
+    const at = this.#sessions.indexOf(session);
+    if (at >= 0) this.#sessions.splice(at, 1);
   }
 
   /** Closes all sessions; exchanges under way fail. */

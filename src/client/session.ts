@@ -1,10 +1,13 @@
 /**
- * One TLS session with a node: mutual, pinned to the service's certificate, one exchange at a time.
+ * One TLS session with a node: mutual, pinned to the service's certificate. A node that gives back
+ * the tag of a request is asked many things at once, in one write for all of a turn, and its
+ * answers are told apart by their tags; any other is asked one thing at a time.
  */
 import { isIP } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Timers } from '../base/environment.ts';
 import { CodedError, isCoded, messageOf } from '../base/errors.ts';
+import { TAG_HEADER } from '../base/own-headers.ts';
 import { type Answer, AnswerReader } from './answer-reader.ts';
 import { type NodeAddress, urlOfAddress } from './node-address.ts';
 
@@ -19,6 +22,9 @@ export interface WireRequest {
 
 interface Pending {
   readonly bodiless: boolean;
+  /** It goes beside others. */
+  readonly light: boolean;
+  readonly sentMs: number;
   readonly deadlineMs: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: CodedError) => void;
@@ -29,15 +35,35 @@ export interface ExchangeFailure {
   readonly mayHaveActed: boolean;
 }
 
-/** Up to here head and body go out in one write, one TLS record and one packet. */
-const ONE_WRITE_BYTES_MAX = 16 * 1024;
+/** Tags go round; a request that old is long answered, or its session ended. */
+const TAGS = 1_000_000_000;
+/** A larger body would keep others waiting, and is one that a node reads by another parser. */
+const LIGHT_BODY_BYTES_MAX = 48 * 1024;
+/** Requests of one session that may be unanswered; a node takes more. */
+const ABREAST_MAX = 64;
+/** Requests that were given up in one session, before it is too. */
+const FORGOTTEN_MAX = 16;
+
+/** Whether a request may go beside others; a HEAD's answer states a length it does not have. */
+export function isLight({ method, body }: WireRequest): boolean {
+  return method !== 'HEAD' && body.length <= LIGHT_BODY_BYTES_MAX;
+}
 
 export class Session {
   readonly #socket: TLSSocket;
   readonly #host: string;
   readonly #timers: Timers;
   readonly #reader = new AnswerReader();
-  #pending: Pending | undefined;
+  /** By their tags, in the order they were sent. */
+  readonly #pending = new Map<string, Pending>();
+  /** Tags of requests that nobody waits for any more; their answers may come yet. */
+  readonly #forgotten = new Set<string>();
+  #lastTag = 0;
+  /** The node has given a tag back. */
+  #knowsTags = false;
+  #heardMs: number;
+  #out: (string | Buffer)[] = [];
+  #writing = false;
   #closed = false;
   /** When the last exchange ended, for those who close idle sessions. */
   idleSinceMs: number;
@@ -49,6 +75,7 @@ export class Session {
     this.#host = host;
     this.#timers = timers;
     this.idleSinceMs = timers.elapsedMs();
+    this.#heardMs = this.idleSinceMs;
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
     socket.on('error', (error) => this.#end(error.message));
@@ -99,38 +126,95 @@ export class Session {
     return this.#closed;
   }
 
-  /** Whether a part of the answer has come. */
+  /** Whether a part of an answer has come, and not yet all of it. */
   get hearing(): boolean {
     return this.#reader.started;
   }
 
-  /** Whether the exchange under way should have been answered by now. */
-  isOverdue(nowMs: number): boolean {
-    return this.#pending !== undefined && this.#pending.deadlineMs <= nowMs;
+  /** Nothing is asked. */
+  get idle(): boolean {
+    return this.#pending.size === 0 && this.#forgotten.size === 0;
   }
 
-  /** Sends a request and waits for its answer. The session must be idle. */
+  /** Whether many things may be asked at once. */
+  get takesMany(): boolean {
+    return this.#knowsTags;
+  }
+
+  /** Whether a request may be sent now. */
+  hasRoomFor(light: boolean): boolean {
+    if (this.#closed) return false;
+    if (this.idle) return true;
+    if (!light || !this.#knowsTags) return false;
+    const [first] = this.#pending.values();
+    return first?.light !== false && this.#pending.size + this.#forgotten.size < ABREAST_MAX;
+  }
+
+  /**
+   * Gives up what should have been answered by now; the session too, if nothing was heard since, or
+   * if an answer that comes late could not be told from another.
+   */
+  endOverdue(nowMs: number): void {
+    for (const [tag, { light, deadlineMs, sentMs, reject }] of this.#pending) {
+      if (deadlineMs > nowMs) continue;
+      const full = this.#forgotten.size >= FORGOTTEN_MAX;
+      if (full || !light || !this.#knowsTags || this.#heardMs < sentMs) {
+        this.#end('no answer in time');
+        return;
+      }
+      this.#pending.delete(tag);
+      this.#forgotten.add(tag);
+      reject(failed(`${this.#host} gave no answer in time`, { mayHaveActed: true }));
+    }
+  }
+
+  /** Sends a request and waits for its answer. The session must have room for it. */
   exchange(request: WireRequest, deadlineMs: number): Promise<Answer> {
     if (this.#closed) {
       return Promise.reject(failed(`${this.#host} is gone`, { mayHaveActed: false }));
     }
     return new Promise((resolve, reject) => {
       const { method, target, headerLines, body } = request;
-      this.#pending = { bodiless: method === 'HEAD', deadlineMs, resolve, reject };
+      this.#lastTag = (this.#lastTag + 1) % TAGS;
+      const tag = String(this.#lastTag);
+      this.#pending.set(tag, {
+        bodiless: method === 'HEAD',
+        light: isLight(request),
+        sentMs: this.#timers.elapsedMs(),
+        ...{ deadlineMs, resolve, reject },
+      });
       const length =
         body.length > 0 || method !== 'GET' ? `content-length: ${body.length}\r\n` : '';
-      const host = `host: ${this.#host}\r\n`;
-      const head = `${method} ${target} HTTP/1.1\r\n${host}${headerLines}${length}\r\n`;
-      if (body.length > ONE_WRITE_BYTES_MAX) {
-        this.#socket.write(head, 'latin1');
-        this.#socket.write(body);
-        return;
-      }
-      const bytes = Buffer.allocUnsafe(head.length + body.length);
-      bytes.write(head, 0, 'latin1');
-      body.copy(bytes, head.length);
-      this.#socket.write(bytes);
+      const own = `host: ${this.#host}\r\n${TAG_HEADER}: ${tag}\r\n`;
+      this.#out.push(`${method} ${target} HTTP/1.1\r\n${own}${headerLines}${length}\r\n`);
+      if (body.length > 0) this.#out.push(body);
+      if (this.#knowsTags) this.#writeLater();
+      else this.#write();
     });
+  }
+
+  /** What is asked in one turn of the event loop leaves together. */
+  #writeLater(): void {
+    if (this.#writing) return;
+    this.#writing = true;
+    this.#timers.soon(() => this.#write());
+  }
+
+  #write(): void {
+    this.#writing = false;
+    const out = this.#out;
+    if (this.#closed || out.length === 0) return;
+    this.#out = [];
+    let length = 0;
+    for (const piece of out) length += piece.length;
+    const bytes = Buffer.allocUnsafe(length);
+    let at = 0;
+    for (const piece of out) {
+      if (typeof piece === 'string') bytes.write(piece, at, 'latin1');
+      else piece.copy(bytes, at);
+      at += piece.length;
+    }
+    this.#socket.write(bytes);
   }
 
   /** Ends the session; an exchange under way fails. */
@@ -139,34 +223,57 @@ export class Session {
   }
 
   #take(chunk: Buffer): void {
-    const pending = this.#pending;
-    if (pending === undefined) {
-      this.#end('the node spoke without being asked');
-      return;
-    }
-    let answer: Answer | undefined;
+    this.#heardMs = this.#timers.elapsedMs();
     try {
-      answer = this.#reader.take(chunk, pending.bodiless);
+      let answer = this.#reader.take(chunk, this.#isBodiless());
+      while (answer !== undefined) {
+        this.#give(answer);
+        if (this.#closed) return;
+        answer = this.#reader.next(this.#isBodiless());
+      }
     } catch (thrown) {
       this.#end(messageOf(thrown));
+    }
+    if (this.#reader.started && this.idle) this.#end('the node spoke without being asked');
+  }
+
+  /** A request whose answer has no body goes alone. */
+  #isBodiless(): boolean {
+    const [first] = this.#pending.values();
+    return first?.bodiless === true;
+  }
+
+  #give(answer: Answer): void {
+    const tag = answer.tag ?? this.#onlyTag();
+    const pending = tag === undefined ? undefined : this.#pending.get(tag);
+    if (answer.tag !== undefined) this.#knowsTags = true;
+    if (tag === undefined || (pending === undefined && !this.#forgotten.delete(tag))) {
+      this.#end('the node gave an answer that nobody asked for');
       return;
     }
-    if (answer === undefined) return;
-    this.#pending = undefined;
-    this.idleSinceMs = this.#timers.elapsedMs();
-    if (answer.closes || this.#reader.started) this.#end('the node ended the session');
-    pending.resolve(answer);
+    this.#pending.delete(tag);
+    if (this.idle) this.idleSinceMs = this.#heardMs;
+    if (answer.closes) this.#end('the node ended the session');
+    pending?.resolve(answer);
+  }
+
+  /** Whose an answer without a tag is: there must be no choice. */
+  #onlyTag(): string | undefined {
+    if (this.#pending.size !== 1 || this.#forgotten.size > 0) return undefined;
+    const [tag] = this.#pending.keys();
+    return tag;
   }
 
   #end(why: string): void {
     if (this.#closed) return;
     this.#closed = true;
     this.#socket.destroy();
-    const pending = this.#pending;
-    this.#pending = undefined;
+    const pending = [...this.#pending.values()];
+    this.#pending.clear();
+    this.#out = [];
     this.onClose?.();
-    if (pending === undefined) return;
-    pending.reject(failed(`${this.#host} gave no answer: ${why}`, { mayHaveActed: true }));
+    const error = failed(`${this.#host} gave no answer: ${why}`, { mayHaveActed: true });
+    for (const { reject } of pending) reject(error);
   }
 }
 
