@@ -32,6 +32,8 @@ export interface NodeChildDependencies {
   readonly log: NodeLog;
   /** A member removed this node: it is gone for good. */
   readonly onLeft: (number: number) => void;
+  /** It runs again: as another node, if its folder was gone. */
+  readonly onBack: (number: number, nodeId: string) => void;
 }
 
 /** How a node ends that was not asked to and that nothing befell: it was removed. */
@@ -73,7 +75,7 @@ export class NodeChild {
   /** Follows the lives of this node, one after the other. */
   async #watch(first: Life): Promise<void> {
     const { number, restarts } = this.#options;
-    const { log, onLeft } = this.#deps;
+    const { log, onLeft, onBack } = this.#deps;
     let life = first;
     for (let pauseMs = RESTART_MS_MIN; ; ) {
       const how = await life.ended;
@@ -94,6 +96,7 @@ export class NodeChild {
       try {
         const ready = await life.ready;
         log.warn(`node ${number} is back (pid ${ready.pid})`);
+        onBack(number, ready.nodeId);
         pauseMs = RESTART_MS_MIN;
       } catch (error) {
         if (this.#stopping.signal.aborted) return;

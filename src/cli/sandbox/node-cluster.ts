@@ -23,6 +23,8 @@ export interface ClusterDependencies {
   readonly log: NodeLog;
   /** A member removed this node: it is gone for good. */
   readonly onLeft: (number: number) => void;
+  /** It runs again: as another node, if its folder was gone. */
+  readonly onBack: (number: number, nodeId: string) => void;
 }
 
 export class NodeCluster {
@@ -58,11 +60,11 @@ export class NodeCluster {
 
   async #startNode(number: number): Promise<NodeReadyLine> {
     const { plan, restarts, numbers } = this.#options;
-    const { ports, log, onLeft } = this.#deps;
+    const { ports, log, onLeft, onBack } = this.#deps;
     log.info(`starting node ${number}`);
     const action = number === 1 ? 'start' : 'join';
     const config = nodeConfiguration(plan, number, numbers[0] ?? 1);
-    const child = new NodeChild({ number, action, config, restarts }, { log, onLeft });
+    const child = new NodeChild({ number, action, config, restarts }, { log, onLeft, onBack });
     this.#children.push(child);
     for (const name of Object.values(portNames(number))) await ports.release(name);
     return await child.start();

@@ -118,7 +118,11 @@ export async function startSandbox(
     };
     const cluster = new NodeCluster(
       { plan, numbers, restarts: options.restartNodes },
-      { ports, log, onLeft: (number) => noteLeft(folder, number) },
+      {
+        ...{ ports, log },
+        onLeft: (number) => noteLeft(folder, number),
+        onBack: (number, nodeId) => noteNode(folder, number, nodeId),
+      },
     );
     started.push(cluster);
     const lines = await Promise.race([cluster.start(), rejectedWhen(signal)]);
@@ -154,6 +158,13 @@ function noteLeft(folder: SandboxFolder, number: number): void {
   const settings = readSettings(folder);
   if (settings === undefined) return;
   writeSettings(folder, { ...settings, left: [...(settings.left ?? []), number] });
+}
+
+/** A node that lost its folder has come back as another one: commands must know it by its id. */
+function noteNode(folder: SandboxFolder, number: number, nodeId: string): void {
+  const settings = readSettings(folder);
+  if (settings === undefined) return;
+  writeSettings(folder, { ...settings, nodeIds: { ...settings.nodeIds, [number]: nodeId } });
 }
 
 async function rejectedWhen(signal: AbortSignal): Promise<never> {
