@@ -11,17 +11,19 @@ const ANSWER_MS_MAX = 15_000;
 
 /** `targetOf`: `http://host:port` or `unix:/path`. */
 export function exchangeOverHttp(targetOf: (recorded: Recorded) => string): Exchange {
-  return async (recorded, request) => {
-    const target = targetOf(recorded);
-    const socket = target.startsWith('unix:')
-      ? connect(target.slice('unix:'.length))
-      : connect(Number(new URL(target).port), new URL(target).hostname);
-    try {
-      return await exchange(socket, request, target);
-    } finally {
-      socket.destroy();
-    }
-  };
+  return (recorded, request) => askOverHttp(targetOf(recorded), request);
+}
+
+/** One request, in a connection of its own. */
+export async function askOverHttp(target: string, request: RecordedRequest): Promise<Answer> {
+  const socket = target.startsWith('unix:')
+    ? connect(target.slice('unix:'.length))
+    : connect(Number(new URL(target).port), new URL(target).hostname);
+  try {
+    return await exchange(socket, request, target);
+  } finally {
+    socket.destroy();
+  }
 }
 
 async function exchange(
