@@ -52,7 +52,7 @@ function jwk(kid: string, more: object = {}): object {
 }
 
 async function decide(...actions: readonly (readonly [string, object])[]): Promise<void> {
-  const member = new SigningMember({
+  const member = SigningMember.of({
     ...{ url: [ready.url], 'service-certificate': service.certificate },
     ...{ 'member-certificate': service.member.certificate, 'member-key': service.member.key },
   });
