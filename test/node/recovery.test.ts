@@ -2,7 +2,7 @@
 // all that was committed when those of a majority are at hand, and knowing what may be missing when
 // they are not.
 
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { verifyLedger } from '../../src/audit/ledger.ts';
@@ -177,6 +177,32 @@ describe('all nodes are lost', () => {
     const early = [...was.service.acknowledged].filter(([, { seqno }]) => seqno <= provenTo);
     expect(early.length).toBeGreaterThan(0);
     expect(early.filter(([number]) => !holdsRow(node, number))).toEqual([]);
+  }, 60_000);
+
+  test('copies of one node’s ledger count once, whatever they are called', async () => {
+    const was = await lost(3, pairs(), 2);
+    const [first = '', second = ''] = was.folders;
+    const copy = join(disaster.root, 'copy');
+    await cp(join(first, '..'), copy, { recursive: true });
+    const chunksAlone = join(disaster.root, 'chunks');
+    await cp(second, chunksAlone, { recursive: true });
+    const refusal = async (...ledgers: readonly string[]): Promise<string> => {
+      const request = { ledgers, previousCertificatePem: was.certificate };
+      const error = await disaster.recover(request).catch((thrown: unknown) => thrown);
+      expect(error).toMatchObject({ code: 'CompletenessUnproven' });
+      return (error as Error).message;
+    };
+    expect(await refusal(first, copy)).toMatch(
+      /1 of the ledgers of 3 nodes are given; .*copy is of node [0-9a-f]{64}, as .*node-0/,
+    );
+    // Nothing says that these chunks are not a copy of the first node's, as they were earlier.
+    expect(await refusal(first, chunksAlone)).toMatch(/chunks does not say whose it is/);
+    expect(await refusal(chunksAlone)).toMatch(/1 of the ledgers of 3 nodes/);
+    const { choice } = await disaster.recover({
+      ledgers: [first, copy, second],
+      previousCertificatePem: was.certificate,
+    });
+    expect(choice).toMatchObject({ isComplete: true, given: 2, needed: 2 });
   }, 60_000);
 
   test('an owner alone brings it back', async () => {

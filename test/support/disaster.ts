@@ -15,6 +15,7 @@ import {
   type RecoverRequest,
   recoverService,
 } from '../../src/node/recovering/recover-service.ts';
+import { OWNER_FILE } from '../../src/node/recovering/surviving-ledger.ts';
 import type { RunningNode } from '../../src/node/running-node.ts';
 import { eventually, type Member, onPrimary } from './cluster-rig.ts';
 import { ledgerOf, type Service } from './cluster-service.ts';
@@ -35,7 +36,7 @@ export class Disaster {
 
   /** The folder of a member's ledger as its disk has it now. */
   async leftOf(member: Member, name: string): Promise<string> {
-    return await this.#folderOf(ledgerOf(member), name);
+    return await this.#folderOf(ledgerOf(member), name, member.nodeId);
   }
 
   /** The folder of the ledger of a node on a disk in memory. */
@@ -78,10 +79,17 @@ export class Disaster {
     await rm(this.root, { recursive: true });
   }
 
-  async #folderOf(files: ReadonlyMap<string, Buffer>, name: string): Promise<string> {
-    const folder = join(this.root, name);
-    await mkdir(folder);
+  async #folderOf(
+    files: ReadonlyMap<string, Buffer>,
+    name: string,
+    owner?: string,
+  ): Promise<string> {
+    const folder = join(this.root, name, 'ledger');
+    await mkdir(folder, { recursive: true });
     for (const [file, bytes] of files) await writeFile(join(folder, file), bytes);
+    if (owner !== undefined) {
+      await writeFile(join(folder, '..', OWNER_FILE), JSON.stringify({ node_id: owner }));
+    }
     return folder;
   }
 }

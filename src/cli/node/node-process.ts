@@ -2,7 +2,8 @@
  * One node as a process: its composition root, from a configuration to a line that says it is
  * ready.
  */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { httpAsker } from '../../attestation/sources/http-asker.ts';
 import { openEvidenceSource } from '../../attestation/sources/open-source.ts';
 import { revocationFiles } from '../../attestation/sources/revocation-files.ts';
@@ -18,6 +19,7 @@ import { openOperatorListener } from '../../node/operator.ts';
 import type { Peer } from '../../node/peers/peer-network.ts';
 import { realClock, realTimers } from '../../node/real-time.ts';
 import { recoverService } from '../../node/recovering/recover-service.ts';
+import { OWNER_FILE } from '../../node/recovering/surviving-ledger.ts';
 import type { RunningNode } from '../../node/running-node.ts';
 import { type NewService, startNode } from '../../node/start-node.ts';
 import { whenStopped } from '../command-io.ts';
@@ -85,6 +87,7 @@ export async function startNodeProcess(
     const begun = await begin(config, dependencies, signal, recovery);
     if (begun === 'stopped') return begun;
     const { node, isNew, creation, recovered } = begun;
+    writeOwner(config.folder, node.nodeId);
     started.push({ stop: () => node.stop() });
     const at = config.network.operator_interface.bind_address;
     // Before the node is ready: one that waits for its operator must be able to say so.
@@ -238,6 +241,13 @@ function writeOutputs(config: NodeConfig, ready: NodeReadyLine, node: RunningNod
     [node_to_node_address_file, `${ready.peer}\n`],
   ];
   for (const [path, text] of files) if (path !== undefined) writeFileSync(path, text);
+}
+
+/** Says beside the ledger whose it is, for a recovery that is given several. */
+function writeOwner(folder: string, nodeId: string): void {
+  const path = join(folder, OWNER_FILE);
+  writeFileSync(`${path}.new`, `${JSON.stringify({ node_id: nodeId })}\n`);
+  renameSync(`${path}.new`, path);
 }
 
 /** A process id that is no longer ours would mislead. */

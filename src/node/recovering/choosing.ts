@@ -19,6 +19,8 @@ export interface Choice {
   readonly isComplete: boolean;
   /** Up to here nothing is missing for certain; beyond, only if `isComplete`. */
   readonly provenTo: TxId | undefined;
+  /** Ledgers of nodes that prove nothing beside the others, a sentence for each. */
+  readonly notCounted: readonly string[];
 }
 
 /** Chooses; throws `LedgersDisagree` when two of them show different histories as committed. */
@@ -31,21 +33,62 @@ export function chooseLedger(ledgers: readonly SurvivingLedger[]): Choice {
   for (const each of ledgers) mustAgree(ledger, each);
   const active = activeConfigurations(ledger);
   const union = new Set(active.flat());
-  // Whose ledger is whose does not show, so any so many of all nodes must hold a majority of each.
+  // Where it does not stand whose ledger one is, any so many of all nodes must hold a majority.
   const needed = Math.max(
-    ...active.map((nodes) => union.size - nodes.length + Math.floor(nodes.length / 2) + 1),
+    ...active.map((nodes) => union.size - nodes.length + majorityOf(nodes)),
   );
-  const given = ledgers.filter(({ isBackup }) => !isBackup).length;
-  const isComplete = given >= needed;
+  const { owners, counted, notCounted } = speakers(ledgers, union);
+  const isMajority = active.every(
+    (nodes) => nodes.filter((node) => owners.has(node)).length >= majorityOf(nodes),
+  );
+  const given = counted;
+  const isComplete = isMajority || given >= needed;
   const provenTo = isComplete ? ledger.end : ledger.committed;
-  return { ledger, given, needed, nodes: union.size, isComplete, provenTo };
+  return { ledger, given, needed, nodes: union.size, isComplete, provenTo, notCounted };
+}
+
+function majorityOf(nodes: readonly NodeId[]): number {
+  return Math.floor(nodes.length / 2) + 1;
+}
+
+interface Speakers {
+  readonly owners: ReadonlySet<NodeId>;
+  readonly counted: number;
+  readonly notCounted: readonly string[];
+}
+
+/**
+ * For how many nodes the ledgers speak. Each node counts once, however many copies there are of its
+ * ledger; those that name nobody may all be copies of one, so that one of them counts at most.
+ */
+function speakers(ledgers: readonly SurvivingLedger[], voters: ReadonlySet<NodeId>): Speakers {
+  const owners = new Map<NodeId, string>();
+  const notCounted: string[] = [];
+  const nobodys: string[] = [];
+  for (const { given, isBackup, owner } of ledgers) {
+    if (isBackup) continue;
+    const known = owner === undefined ? undefined : owners.get(owner);
+    if (owner === undefined) nobodys.push(given);
+    else if (known !== undefined) {
+      notCounted.push(`${given} is of node ${owner}, as ${known} is: one node counts once`);
+    } else if (voters.has(owner)) owners.set(owner, given);
+    else notCounted.push(`${given} is of node ${owner}, which has no vote`);
+  }
+  const unnamed = owners.size === 0 ? 1 : 0;
+  for (const given of nobodys.slice(unnamed)) {
+    const why = 'does not say whose it is, so it may be a copy of another that counts';
+    notCounted.push(`${given} ${why}: name the whole folder of its node`);
+  }
+  const counted = owners.size + Math.min(nobodys.length, unnamed);
+  return { owners: new Set(owners.keys()), counted, notCounted };
 }
 
 /** What the choice proves, in words. */
 export function choiceText({ ledger, given, needed, nodes, ...rest }: Choice): string {
   const end = textOfTxId(ledger.end);
   const what = `the ledger in ${ledger.given} is the longest; it ends at ${end}`;
-  const counted = `${given} of the ledgers of ${nodes} nodes are given`;
+  const left = rest.notCounted.map((why) => `; ${why}`).join('');
+  const counted = `${given} of the ledgers of ${nodes} nodes are given${left}`;
   if (rest.isComplete) {
     return `${what}. ${counted}, a majority: no committed transaction is missing`;
   }

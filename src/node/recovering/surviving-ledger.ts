@@ -3,7 +3,7 @@
  * to its last signature, with what it says of nodes, of former secrets, and of how far it is known
  * to be committed.
  */
-import { realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AuditedEntry, verifyLedger } from '../../audit/ledger.ts';
 import { type HistoricalSecret, historicalSecret } from '../../audit/secret-rules.ts';
@@ -18,6 +18,12 @@ import { NO_NODES, nodesAfter, votersOf } from '../membership.ts';
 /** A backup's own file says that the ledger beside it is nobody's disk (`cli/backup`). */
 export const BACKUP_FILE = 'backup.json';
 
+/**
+ * Beside a node's ledger, JSON `{node_id}`: whose it is. Ledgers of one service are alike, so that
+ * nothing else tells two copies of one from those of two nodes. It guards against mistakes only.
+ */
+export const OWNER_FILE = 'concordat-node.json';
+
 export interface VotingNodes {
   /** The entry from which on they vote. */
   readonly seqno: Seqno;
@@ -30,6 +36,8 @@ export interface SurvivingLedger {
   readonly folder: string;
   /** Only what was committed when it was copied: it speaks for no node. */
   readonly isBackup: boolean;
+  /** Whose disk it was, if that stands beside it. */
+  readonly owner: NodeId | undefined;
   /** Its last signature: what comes behind it counts for nothing. */
   readonly end: TxId;
   /** Hexadecimal root that it signs. */
@@ -92,6 +100,7 @@ export async function judgeLedger(
     return {
       ...{ given, folder, end, serviceStatus },
       isBackup: backup !== undefined,
+      owner: await ownerOf(folder),
       endRoot: rest.endRoot,
       endFile: rest.endFile,
       endOffset: rest.endOffset,
@@ -104,6 +113,17 @@ export async function judgeLedger(
   } catch (error) {
     if (isCoded(error, 'LedgerUnreadable')) throw refused(given, error.message);
     throw error;
+  }
+}
+
+async function ownerOf(folder: string): Promise<NodeId | undefined> {
+  try {
+    const row: unknown = JSON.parse(await readFile(join(folder, '..', OWNER_FILE), 'utf8'));
+    const id = String(Reflect.get(Object(row), 'node_id'));
+    return /^[0-9a-f]{64}$/.test(id) ? (id as NodeId) : undefined;
+  } catch {
+    // Not there, or nothing that names a node: then nobody knows.
+    return undefined;
   }
 }
 
