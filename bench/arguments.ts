@@ -3,6 +3,8 @@
  */
 import { parseArgs } from 'node:util';
 import { CodedError } from '../src/base/errors.ts';
+import { CURVES } from './curves.ts';
+import type { Curve } from './growth.ts';
 import { WORKS, type Work } from './works.ts';
 
 export interface BenchOptions {
@@ -10,6 +12,11 @@ export interface BenchOptions {
   readonly quick: boolean;
   readonly works: readonly Work[];
   readonly json: string | undefined;
+  /** A page with pictures is written there. */
+  readonly html: string | undefined;
+  /** Curves that are drawn. */
+  readonly curves: readonly Curve[];
+  readonly growthMinutes: number;
   /** Where the ledger and the bare file lie; a temporary folder is made inside. */
   readonly data: string | undefined;
   readonly profile: string | undefined;
@@ -31,12 +38,13 @@ const FULL = { rounds: 11, sliceMs: 1500, warmUpMs: 4000, repeatUntilMs: 900_000
 const QUICK = { rounds: 5, sliceMs: 250, warmUpMs: 700, repeatUntilMs: 20_000 };
 const CONNECTIONS_DEFAULT = 16;
 const PAYLOAD_BYTES_DEFAULT = 512;
+const GROWTH_MINUTES = 20;
 const LEDGER_MIB_DEFAULT = 256;
 const LEDGER_MIB_MAX = 1024 * 1024;
 /** Rounds that differ by more than this part of their median give no ratio. */
 const SPREAD_MAX = 0.25;
 
-function workLine({ name, summary }: Work): string {
+function workLine({ name, summary }: Pick<Work, 'name' | 'summary'>): string {
   return `${' '.repeat(24)}${name.padEnd(21)}${summary}`;
 }
 
@@ -50,6 +58,11 @@ Starts and stops everything itself. bench/README.md says how.
   --only NAME         this work alone (may be repeated):
 ${WORKS.map(workLine).join('\n')}
   --json FILE         write all figures to FILE as well
+  --html FILE         write a page with pictures to FILE
+  --growth            draw curves instead, and of the works do only those named by --only:
+${CURVES.map(workLine).join('\n')}
+  --curve NAME        this curve alone (may be repeated)
+  --minutes N         time for all curves; what is left then is left out (default ${GROWTH_MINUTES})
   --durability KIND   fsync (default) or os
   --connections N     connections of the client (default ${CONNECTIONS_DEFAULT})
   --payload BYTES     size of a private payload (default ${PAYLOAD_BYTES_DEFAULT})
@@ -82,6 +95,10 @@ export function benchOptions(args: readonly string[]): BenchOptions {
       quick: { type: 'boolean' },
       only: { type: 'string', multiple: true },
       json: { type: 'string' },
+      html: { type: 'string' },
+      growth: { type: 'boolean' },
+      curve: { type: 'string', multiple: true },
+      minutes: { type: 'string' },
       data: { type: 'string' },
       profile: { type: 'string' },
       durability: { type: 'string' },
@@ -92,13 +109,18 @@ export function benchOptions(args: readonly string[]): BenchOptions {
       ledger: { type: 'string' },
     },
   });
-  const lengths = values.quick === true ? QUICK : FULL;
+  const quick = values.quick === true;
+  const lengths = quick ? QUICK : FULL;
+  const growth = values.growth === true || values.curve !== undefined;
   const sliceMs = wholeNumber('slice', values.slice, lengths.sliceMs, 10, 600_000);
   return {
     help: values.help === true,
-    quick: values.quick === true,
-    works: worksNamed(values.only, values.quick === true),
+    quick,
+    works: growth && values.only === undefined ? [] : worksNamed(values.only, quick),
+    curves: growth ? named('curve', CURVES, values.curve) : [],
+    growthMinutes: wholeNumber('minutes', values.minutes, GROWTH_MINUTES, 1, 10_000),
     json: values.json,
+    html: values.html,
     data: values.data,
     profile: values.profile,
     durability: durabilityOf(values.durability),
@@ -122,12 +144,22 @@ export function benchOptions(args: readonly string[]): BenchOptions {
 /** A quick run holds what it can in its time; the rest must be asked for by name. */
 function worksNamed(names: readonly string[] | undefined, quick: boolean): readonly Work[] {
   if (names === undefined) return WORKS.filter((work) => !quick || work.quick === true);
-  const known = WORKS.map(({ name }) => JSON.stringify(name)).join(', ');
+  return named('only', WORKS, names);
+}
+
+/** Those of these names, or all. */
+function named<Thing extends { readonly name: string }>(
+  option: string,
+  all: readonly Thing[],
+  names: readonly string[] | undefined,
+): readonly Thing[] {
+  if (names === undefined) return all;
+  const known = all.map(({ name }) => JSON.stringify(name)).join(', ');
   for (const name of names) {
-    if (WORKS.some((work) => work.name === name)) continue;
-    throw new CodedError('Usage', `--only ${JSON.stringify(name)}: there are ${known}`);
+    if (all.some((each) => each.name === name)) continue;
+    throw new CodedError('Usage', `--${option} ${JSON.stringify(name)}: there are ${known}`);
   }
-  return WORKS.filter(({ name }) => names.includes(name));
+  return all.filter(({ name }) => names.includes(name));
 }
 
 function durabilityOf(text: string | undefined): BenchOptions['durability'] {

@@ -4,6 +4,14 @@
  * as its counters.
  */
 
+/** Parts of all samples that a curve of them shows. */
+const CURVE: readonly number[] = [
+  ...[0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+  ...[0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999],
+];
+/** Beyond it a part of fewer samples than this is chance. */
+const SAMPLES_BEYOND = 2;
+
 /** Below this many microseconds each has a bucket of its own. */
 const LINEAR_MICROS = 128;
 const BUCKETS_PER_DOUBLING = 64;
@@ -50,6 +58,12 @@ export class Histogram {
       if (seen >= wanted) return middleOf(bucket) / 1000;
     }
     return Number.NaN;
+  }
+
+  /** Parts of all samples with the milliseconds they do not exceed, as far as samples tell. */
+  curve(): readonly (readonly [number, number])[] {
+    const told = CURVE.filter((part) => (1 - part) * this.#total >= SAMPLES_BEYOND);
+    return told.map((part) => [part, this.percentile(part)] as const);
   }
 }
 

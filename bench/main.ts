@@ -7,6 +7,7 @@ import { processIo, stopSignal } from '../src/cli/command-io.ts';
 import { EXIT } from '../src/cli/exit-codes.ts';
 import { holdLifeline } from '../src/cli/lifeline.ts';
 import { type BenchOptions, benchOptions, HELP } from './arguments.ts';
+import { pageOf } from './pictures/page.ts';
 import { reportOf } from './report.ts';
 import { runBench } from './run.ts';
 
@@ -29,6 +30,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (options.json !== undefined) {
       writeFileSync(options.json, `${JSON.stringify(results, undefined, 2)}\n`);
     }
+    if (options.html !== undefined) writeFileSync(options.html, pageOf(results));
     io.out(reportOf(results));
     return EXIT.good;
   } catch (error) {

@@ -108,6 +108,7 @@ function figuresOf(name: string, slices: readonly Slice[]): SystemFigures {
     perSecondRounds: totals.perSecond,
     p50Ms: totals.latency.percentile(0.5),
     p99Ms: totals.latency.percentile(0.99),
+    latency: totals.latency.curve(),
     p50MsRounds: totals.p50Ms,
     p99MsRounds: totals.p99Ms,
     cpuMicrosPerRequest: totals.cpuMicrosPerRequest ?? null,

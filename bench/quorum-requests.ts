@@ -16,11 +16,11 @@ const READ_TYPE = 'application/vnd.tessera-2.1+json';
 const SENDER = 1;
 const RECIPIENT = 2;
 
-/** Payloads of chance from the first organisation to the second, or to those that are named. */
+/** Payloads of chance from the first organisation to the second, or to the keys that are named. */
 export function sendTarget(
   managers: TransactionManagers,
   load: Load,
-  recipients: readonly number[] = [RECIPIENT],
+  recipients: readonly (string | undefined)[] = [managers.partyKeyOf(RECIPIENT)],
 ): Target {
   const url = managers.transactionManagerOf(SENDER);
   const from = managers.partyKeyOf(SENDER);
@@ -33,7 +33,7 @@ export function sendTarget(
       body: JSON.stringify({
         payload: randomBytes(load.payloadBytes).toString('base64'),
         ...(from === undefined ? {} : { from }),
-        to: recipients.map((recipient) => managers.partyKeyOf(recipient)),
+        to: recipients,
         affectedContractTransactions: [],
         privacyFlag: 0,
         mandatoryRecipients: null,

@@ -1,7 +1,13 @@
 /**
  * A run's figures for people.
  */
-import type { NamedRatio, RunResults, SystemFigures, WorkResult } from './result.ts';
+import type {
+  GrowthCurve,
+  NamedRatio,
+  RunResults,
+  SystemFigures,
+  WorkResult,
+} from './result.ts';
 import { percent, type Ratio, type RefusedRatio } from './statistics.ts';
 
 const MIB = 1024 * 1024;
@@ -24,8 +30,8 @@ export function reportOf(results: RunResults): string {
     '',
     ...systemLines(results),
     '',
-    ...figureTable(results.works),
-    '',
+    ...(results.works.length === 0 ? [] : [...figureTable(results.works), '']),
+    ...results.growth.flatMap(growthTable),
     ...sizeLines(results),
     ...refusalLines(results.works),
     ...results.warnings.map((warning) => `! ${warning}`),
@@ -61,6 +67,20 @@ function figureTable(works: readonly WorkResult[]): readonly string[] {
     ...work.missing.map(({ name, how }) => [`  ${name}: ${how}`]),
   ]);
   return aligned([HEADINGS, ...rows]);
+}
+
+const GROWTH_HEADINGS = ['per second', 'p50 ms', 'p99 ms', 'ledger bytes', 'memory MiB'];
+
+function growthTable({ name, axis, series }: GrowthCurve): readonly string[] {
+  const rows = series.flatMap((one) =>
+    one.points.map(({ at, perSecond, p50Ms, p99Ms, ledgerBytes, memoryBytes }) => [
+      `${one.name}, ${thousands(at)}`,
+      ...[thousands(perSecond), p50Ms.toFixed(2), p99Ms.toFixed(2)],
+      ledgerBytes === null ? '–' : thousands(ledgerBytes),
+      memoryBytes === null ? '–' : (memoryBytes / MIB).toFixed(1),
+    ]),
+  );
+  return [...aligned([[`${name} (${axis})`, ...GROWTH_HEADINGS], ...rows]), ''];
 }
 
 function cellsOf(figures: SystemFigures): readonly string[] {
@@ -136,7 +156,8 @@ function thousands(value: number): string {
 /** Columns padded to their widest cell: the first to the left, the others to the right. */
 function aligned(rows: readonly (readonly string[])[]): readonly string[] {
   // A row of one cell is a sentence, which may reach across all columns.
-  const widths = HEADINGS.map((_, column) =>
+  const [headings = []] = rows;
+  const widths = headings.map((_, column) =>
     Math.max(...rows.map((row) => (row.length === 1 ? 0 : (row[column]?.length ?? 0)))),
   );
   return rows.map((row) =>

@@ -22,6 +22,8 @@ export interface RunResults {
   readonly machine: Machine;
   readonly systems: readonly SystemStatement[];
   readonly works: readonly WorkResult[];
+  /** Curves; none unless they were asked for. */
+  readonly growth: readonly GrowthCurve[];
   /** The service's memory at the end; null where it cannot be read. */
   readonly memory: ProcessMemory | null;
   /** Writes that the service acknowledged in this run. */
@@ -62,6 +64,30 @@ export interface WorkResult {
   readonly ledgerBytesPerLoneWrite: number | null;
 }
 
+/** How figures change while one thing grows. */
+export interface GrowthCurve {
+  readonly name: string;
+  readonly summary: string;
+  /** What grows. */
+  readonly axis: string;
+  readonly scale: 'linear' | 'log';
+  readonly series: readonly {
+    readonly name: string;
+    readonly points: readonly GrowthPoint[];
+  }[];
+}
+
+export interface GrowthPoint {
+  readonly at: number;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** What the ledger grew by for one request; null where it was not measured. */
+  readonly ledgerBytes: number | null;
+  /** Objects and buffers of the node; null where it was not measured. */
+  readonly memoryBytes: number | null;
+}
+
 export interface WorkLoad {
   readonly connections: number;
   readonly inFlight: number;
@@ -76,6 +102,8 @@ export interface SystemFigures {
   readonly perSecondRounds: readonly number[];
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** Part of all requests, and the milliseconds that it does not exceed. */
+  readonly latency: readonly (readonly [number, number])[];
   readonly p50MsRounds: readonly number[];
   readonly p99MsRounds: readonly number[];
   /** Null where it cannot be read. */

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import type { BenchOptions } from './arguments.ts';
 import { runOnClusters, startedIn } from './cluster-run.ts';
 import { Generator } from './generator/generator.ts';
+import { drawCurves } from './growth.ts';
 import { describeMachine, type ProcessMemory, processMemory, watchOthers } from './machine.ts';
 import { type OwnContext, runOwnWork } from './own-work.ts';
 import {
@@ -97,6 +98,16 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       if (alone) stored += ran.writes;
       addStatements(statements, ran.statements);
     }
+    const said: string[] = [];
+    const untilMs = Date.now() + options.growthMinutes * 60_000;
+    const { growth, left } = await drawCurves(options.curves, ({ name }) => ({
+      ...{ generator, options },
+      newFolder: () => mkdtempSync(join(folder, 'growth-')),
+      progress: (text) => io.progress(`bench: growth by ${name}: ${text}`),
+      warn: (text) => said.push(`${name}: ${text}`),
+      mayGoOn: () => io.signal.throwIfAborted(),
+      leftMs: () => untilMs - Date.now(),
+    }));
     const { quick, rounds, sliceMs, spreadMax, connections, payloadBytes } = options;
     return {
       version: RESULT_VERSION,
@@ -106,9 +117,14 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       machine,
       systems: statements,
       works,
+      growth,
       memory: memoryOf(service.pids),
       stored,
-      warnings: warningsOf(works, machine.fileSystem, options),
+      warnings: [
+        ...warningsOf(works, machine.fileSystem, options),
+        ...said,
+        ...left.map((name) => `no curve of ${name}: the time was up (--minutes)`),
+      ],
     };
   } finally {
     io.progress('bench: stopping everything');

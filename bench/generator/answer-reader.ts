@@ -7,10 +7,14 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 const STATUS_AT = 'HTTP/1.1 '.length;
 const LINE_FEED = 0x0a;
 const NO_BYTES: Buffer = Buffer.alloc(0);
+/** From this status on an answer says why it is none. */
+const REFUSAL = 400;
 export const BYTES_FOLLOW = 'bytes follow the end of an answer';
 
 export class AnswerReader {
   readonly #keepsBodies: boolean;
+  /** Whether the body of this answer is kept. */
+  #keepsThis = false;
   #status = 0;
   /** Bytes of an unfinished head, or of an unfinished body in chunks. */
   #held: Buffer = NO_BYTES;
@@ -19,7 +23,7 @@ export class AnswerReader {
   #chunkAt = 0;
   #body: Buffer[] = [];
 
-  /** Bodies are kept only on request: it costs, and measuring does not need them. */
+  /** Bodies are kept only on request, but for refusals: it costs, and measuring needs none. */
   constructor(keepsBodies: boolean) {
     this.#keepsBodies = keepsBodies;
   }
@@ -55,6 +59,7 @@ export class AnswerReader {
     this.#held = NO_BYTES;
     this.#body = [];
     this.#status = statusOf(all);
+    this.#keepsThis = this.#keepsBodies || this.#status >= REFUSAL;
     const rest = all.subarray(headEnd + HEAD_END.length);
     const length = lengthOf(all, headEnd, this.#status);
     if (length === 'chunked') {
@@ -70,7 +75,7 @@ export class AnswerReader {
   #takeBody(bytes: Buffer): Buffer | undefined {
     const taken = Math.min(bytes.length, this.#missing);
     this.#missing -= taken;
-    if (this.#keepsBodies) this.#body.push(bytes.subarray(0, taken));
+    if (this.#keepsThis) this.#body.push(bytes.subarray(0, taken));
     if (this.#missing > 0) return undefined;
     this.#state = 'head';
     return restOf(bytes, taken);
@@ -86,7 +91,7 @@ export class AnswerReader {
         throw new Error('an answer in chunks has a line without size');
       const next = lineEnd + 1 + size + 2;
       if (next > all.length) return undefined;
-      if (this.#keepsBodies) this.#body.push(all.subarray(lineEnd + 1, lineEnd + 1 + size));
+      if (this.#keepsThis) this.#body.push(all.subarray(lineEnd + 1, lineEnd + 1 + size));
       this.#chunkAt = next;
       if (size > 0) continue;
       this.#held = NO_BYTES;

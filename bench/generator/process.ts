@@ -7,6 +7,9 @@ import { Histogram } from '../histogram.ts';
 import { Connection, type Load } from './connection.ts';
 import type { Limit, Order, Report, RunResult, Target } from './job.ts';
 
+/** Characters of a refusal that are told. */
+const SAID_MAX = 300;
+
 interface Opened {
   readonly target: Target;
   readonly connections: readonly Connection[];
@@ -56,8 +59,9 @@ function run({ target, connections }: Opened, limit: Limit): Promise<RunResult> 
       },
       answered(milliseconds, reader) {
         if (reader.status !== target.expectedStatus) {
-          const text = `status ${reader.status} came for ${target.expectedStatus}`;
-          throw new Error(text);
+          const said = reader.body.toString().slice(0, SAID_MAX);
+          const { expectedStatus: wanted } = target;
+          throw new Error(`status ${reader.status} came for ${wanted}: ${said}`);
         }
         histogram.record(milliseconds);
         if (keepBodies) bodies.push(reader.body.toString());

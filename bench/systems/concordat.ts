@@ -19,10 +19,10 @@ export interface ConcordatOptions {
   readonly durability: 'fsync' | 'os';
   /** One when absent. */
   readonly nodes?: number;
+  /** A file of party keys, as the sandbox takes it. */
+  readonly partyKeys?: string;
   /** A file of settings for its nodes. */
   readonly nodeSettings?: string;
-  /** Three when absent. */
-  readonly organisations?: number;
   /** A folder for a processor profile of the whole run. */
   readonly profile?: string;
 }
@@ -44,10 +44,11 @@ export class Concordat implements LogService, TransactionManagers {
   }
 
   static async start(options: ConcordatOptions): Promise<Concordat> {
-    const { folder, durability, profile, nodes = 1, organisations = 3, nodeSettings } = options;
-    const size = ['--nodes', String(nodes), '--organisations', String(organisations)];
+    const { folder, durability, profile, nodes = 1, nodeSettings } = options;
+    const size = ['--nodes', String(nodes), '--organisations', '3'];
     const settings = nodeSettings === undefined ? [] : ['--node-settings', nodeSettings];
-    const sandbox = ['sandbox', '--data', folder, ...size, ...settings, '--json'];
+    const keys = options.partyKeys === undefined ? [] : ['--party-keys', options.partyKeys];
+    const sandbox = ['sandbox', '--data', folder, ...size, ...settings, ...keys, '--json'];
     const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`];
     const child = spawn(
       process.execPath,
@@ -100,6 +101,16 @@ export class Concordat implements LogService, TransactionManagers {
     return this.#organisation(organisation).partyKeys[0] ?? '';
   }
 
+  partyKeysOf(organisation: number): readonly string[] {
+    return this.#organisation(organisation).partyKeys;
+  }
+
+  /** The first node's figures without labels, by name. */
+  async figures(): Promise<Readonly<Record<string, number>>> {
+    const url = new URL('/metrics', this.ready.nodes[0]?.operator.url);
+    return figuresOf(await (await fetch(url)).text());
+  }
+
   transactionManagerOf(organisation: number): URL {
     return new URL(this.#organisation(organisation).transactionManager.url);
   }
@@ -142,6 +153,14 @@ export class Concordat implements LogService, TransactionManagers {
       throw new Error(`the sandbox has no organisation ${number}`);
     return organisation;
   }
+}
+
+/** Prometheus' text, as far as it has no labels. */
+export function figuresOf(text: string): Readonly<Record<string, number>> {
+  const lines = text.split('\n').map((line) => /^([a-z_]+) (\S+)$/.exec(line));
+  return Object.fromEntries(
+    lines.flatMap((line) => (line === null ? [] : [[line[1] ?? '', Number(line[2])]])),
+  );
 }
 
 function jsonOf(url: URL, credentials: Credentials): Promise<{ readonly primary_id?: string }> {

@@ -5,6 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { pageOf } from '../../bench/pictures/page.ts';
 import { reportOf } from '../../bench/report.ts';
 import type { RunResults } from '../../bench/result.ts';
 import { projectRoot } from '../tidy/source-files.ts';
@@ -53,16 +54,14 @@ function bench(
 test('one work, measured in a moment, gives whole figures and leaves nothing behind', async () => {
   const folder = temporaryFolder();
   const json = join(folder, 'figures.json');
+  const html = join(folder, 'figures.html');
   const data = join(folder, 'data');
   const short = ['--rounds', '3', '--slice', '60', '--connections', '4'];
   const ended = await bench([
     '--quick',
     ...['--only', 'log write', '--only', 'commit'],
     ...short,
-    '--json',
-    json,
-    '--data',
-    data,
+    ...['--json', json, '--html', html, '--data', data],
   ]);
   expect(ended.stderr).toContain('log write');
   expect(ended.code).toBe(0);
@@ -106,6 +105,7 @@ test('one work, measured in a moment, gives whole figures and leaves nothing beh
   expect(work?.ledgerBytesPerWrite).toBeLessThan(5_000);
   expect(results.stored).toBeGreaterThan(0);
   expect(ended.stdout).toBe(`${reportOf(results)}\n`);
+  expect(readFileSync(html, 'utf8')).toBe(pageOf(results));
 });
 
 test('a ledger is written, verified, and restarted', async () => {
@@ -152,6 +152,7 @@ test.each([
   [['--slice', '1e3'], '--slice is "1e3"'],
   [['--durability', 'maybe'], 'fsync or os'],
   [['--fast'], '--fast'],
+  [['--curve', 'x'], '"recipients"'],
 ])('%j is not understood, and it says what is', async (args, sentence) => {
   const ended = await bench(args);
   expect(ended.code).toBe(2);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { treeCpuMs, treeOf } from '../../bench/machine.ts';
 import { ccfOf, tesseraOf } from '../../bench/systems/by-address.ts';
+import { figuresOf } from '../../bench/systems/concordat.ts';
 import { freePorts } from '../../bench/systems/free-ports.ts';
 import { KeptProcess } from '../../bench/systems/kept-process.ts';
 import {
@@ -67,6 +68,12 @@ describe('a program', () => {
     expect(postgresqlFolder({ PATH: `${client}:${server}` })).toBe(server);
     expect(postgresqlFolder({ CONCORDAT_POSTGRESQL: client })).toBeUndefined();
   });
+});
+
+test("a node's figures are read by name, those without labels", () => {
+  const text =
+    '# HELP a b\n# TYPE a gauge\nconcordat_a 12.5\nconcordat_b{q="1"} 3\nconcordat_c 0\n';
+  expect(figuresOf(text)).toEqual({ concordat_a: 12.5, concordat_c: 0 });
 });
 
 test('who is not root: postgres, or else nobody', () => {

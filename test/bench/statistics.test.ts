@@ -150,6 +150,17 @@ describe('a histogram', () => {
     expect(copy.percentile(0.26)).toBeCloseTo(5, 1);
   });
 
+  test('gives its curve as far as there are samples beyond', () => {
+    const histogram = new Histogram();
+    for (let micros = 1; micros <= 100; micros += 1) histogram.record(micros / 1000);
+    const curve = histogram.curve();
+    expect(curve.at(0)).toEqual([0.01, 0.001]);
+    expect(curve).toContainEqual([0.5, 0.05]);
+    // Two samples lie beyond 98 %, one beyond 99 %.
+    expect(curve.at(-1)).toEqual([0.98, 0.098]);
+    expect(new Histogram().curve()).toEqual([]);
+  });
+
   test('takes any time, and tells nothing of none', () => {
     const histogram = new Histogram();
     expect(histogram.percentile(0.5)).toBeNaN();
