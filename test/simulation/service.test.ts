@@ -54,7 +54,7 @@ function sim(...args: readonly string[]): Promise<Ended> {
 const FAULTS = [
   ...['crash: power lost', 'crash: process killed', 'crash: with unsynced state'],
   ...['crash: several at once', 'disk: torn write', 'disk: unsynced suffix lost'],
-  ...['disk: unwritten zeros', 'disk: rename lost', 'disk: name lost'],
+  ...['disk: rename lost', 'disk: name lost'],
   ...['disk: write cut by a crash', 'index: newest writes lost'],
   ...['disk: EIO on read', 'disk: EIO on write', 'disk: EIO on sync', 'disk: ENOSPC'],
   ...['disk: slow', 'restart', 'restart: old disk', 'double start'],
@@ -72,7 +72,12 @@ const FAULTS = [
 
 /** Rarer ones, that a long run must have injected as well. */
 const RARE_FAULTS = [
-  ...['restart: empty disk', "restart: another node's disk", 'disk: misdirected write'],
+  ...[
+    'disk: unwritten zeros',
+    'restart: empty disk',
+    "restart: another node's disk",
+    'disk: misdirected write',
+  ],
   ...['membership: broken node replaced', 'network: corruption refused by the codec'],
   ...['membership: joined with a ledger', 'membership: joined with a snapshot'],
   'membership: interrupted join goes on',
@@ -80,8 +85,7 @@ const RARE_FAULTS = [
   ...DAMAGES.map((damage) => `disk: ${damage}`),
 ];
 
-// In npm test again once what it expects of a short run was measured for the present generator.
-describe.runIf(isLong)('a simulated service', () => {
+describe('a simulated service', () => {
   test(`keeps its promises: ${RUN.join(' ')}`, { timeout: HOURS_4 }, async () => {
     const { code, out, err } = await sim(...RUN, '--first-seed', FIRST_SEED, '--json');
     expect([code, err.split('\n').filter((line) => !line.startsWith('sim: '))], err).toEqual([
