@@ -2,12 +2,13 @@
  * The certificates a node needs, made at its first start and renewed at later ones.
  */
 
-import { certificateExpiryMs, publicKeyPemOf } from '../crypto/certificates.ts';
+import { publicKeyPemOf } from '../crypto/certificates.ts';
 import {
   identityEndorsement,
   identityEndorsementHeader,
   signatureStructure,
 } from '../crypto/cose.ts';
+import { validityOfCertificate } from '../crypto/endorsement.ts';
 import type { NodeDescription } from '../governance/opening.ts';
 import type { Identity } from './identity.ts';
 import type { ShownEvidence } from './own-evidence.ts';
@@ -18,10 +19,11 @@ const NODE_SUBJECT = 'CN=Concordat Node';
 export const NODE_CERTIFICATE_DAYS = 365;
 /** Clients pin the service's certificate, so it lasts. */
 export const SERVICE_CERTIFICATE_DAYS = 3650;
-/** A node's certificate with less than this left is renewed at a restart. */
-const RENEWAL_MS = 180 * 24 * 60 * 60 * 1000;
+/** A node's certificate with less of its time left than this is renewed at a restart. */
+const RENEWAL_PART = 1 / 3;
 /** Certificates begin a little before now: clocks differ. */
 const BACKDATE_MS = 60 * 60 * 1000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface NodeAddresses {
   readonly host: string;
@@ -58,8 +60,9 @@ export async function makeNodeCertificate(
   serviceCertificatePem: string,
   addresses: NodeAddresses,
   nowMs: number,
+  days = NODE_CERTIFICATE_DAYS,
 ): Promise<string> {
-  const validity = { fromMs: nowMs - BACKDATE_MS, days: NODE_CERTIFICATE_DAYS };
+  const validity = { fromMs: nowMs - BACKDATE_MS, days };
   const issuer = { key: identity.serviceKey, certificatePem: serviceCertificatePem };
   return await identity.keys.endorsedCertificate(
     identity.nodeKey.publicKeyDer,
@@ -70,9 +73,24 @@ export async function makeNodeCertificate(
   );
 }
 
-/** Whether a certificate should be made anew. */
-export function needsRenewal(certificatePem: string, nowMs: number): boolean {
-  return certificateExpiryMs(certificatePem) - nowMs < RENEWAL_MS;
+/**
+ * The certificate that a node starts with: the one it holds, or one made anew when that comes to
+ * its end. It lasts as long as the one before was made to: how long that is, members decide.
+ */
+export async function startCertificate(
+  held: string | undefined,
+  identity: Identity,
+  serviceCertificatePem: string,
+  addresses: NodeAddresses,
+  nowMs: number,
+): Promise<string> {
+  const make = async (days?: number): Promise<string> =>
+    await makeNodeCertificate(identity, serviceCertificatePem, addresses, nowMs, days);
+  if (held === undefined) return await make();
+  const { fromMs, days } = validityOfCertificate(held);
+  const lifetimeMs = days * DAY_MS;
+  const leftMs = fromMs + lifetimeMs - nowMs;
+  return leftMs < lifetimeMs * RENEWAL_PART ? await make(days) : held;
 }
 
 /** The certificate a node shows before the service has endorsed it. */

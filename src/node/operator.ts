@@ -10,9 +10,10 @@ import {
   type OperatorRoute,
 } from '../http/operator-listener.ts';
 import { registerFederationMetrics } from './federation-metrics.ts';
+import type { NodeFigures } from './node-figures.ts';
 import { type NodeStatus, nodeStatusOf } from './node-status.ts';
 import { registerProcessMetrics } from './process-metrics.ts';
-import type { NodeFigures, RunningNode } from './running-node.ts';
+import type { RunningNode } from './running-node.ts';
 import { registerStandingMetrics } from './standing-metrics.ts';
 
 export interface OpenOperatorListener extends Pick<OperatorListener, 'close'> {

@@ -3,6 +3,7 @@
  * named to it, because its own ledger may be old.
  */
 import type { NodeId } from '../base/ids.ts';
+import type { TlsIdentity } from '../http/tls-options.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import type { PeerMessage } from './peers/messages.ts';
@@ -23,12 +24,14 @@ const FAREWELL_MS = 50;
 const TELL_NODES_MS = 2_000;
 
 /** What is needed of the ledger that names them. */
-type NamingLedger = Pick<OpenedLedger, 'identity' | 'nodeCertificatePem'> & {
+type NamingLedger = Pick<OpenedLedger, 'identity'> & {
   readonly state: Pick<OpenedLedger['state'], 'nodes'>;
 };
 
 export interface PeersParts {
   readonly ledger: NamingLedger;
+  /** The certificate that this node shows, with its key. */
+  readonly shown: () => TlsIdentity;
   /** Nodes to begin with. */
   readonly known: readonly Peer[];
   readonly onMessage: OnMessage;
@@ -49,7 +52,7 @@ export class Peers {
     this.#told = new Map(parts.known.map((peer) => [peer.nodeId, peer]));
     const { nodeToNode } = options;
     if (nodeToNode === undefined) return;
-    const { identity, nodeCertificatePem } = parts.ledger;
+    const { identity } = parts.ledger;
     const { timers, random, log, openTransport } = dependencies;
     const { host, port } = nodeToNode;
     const { onMessage, onPeerDown } = parts;
@@ -57,7 +60,7 @@ export class Peers {
       { nodeId: identity.nodeKey.fingerprint as NodeId, host, port },
       {
         ...{ timers, random, onMessage, onPeerDown },
-        identity: () => ({ key: identity.nodeKey.privateKeyPem(), cert: nodeCertificatePem }),
+        identity: parts.shown,
         onPeerUp: (nodeId) => this.#tellNodes([nodeId]),
         note: (text) => log.warn(text),
       },
@@ -69,6 +72,11 @@ export class Peers {
     await this.#transport?.listen();
     this.refresh();
     this.#tellAgain();
+  }
+
+  /** This node shows another certificate, from the next connections on. */
+  renewIdentity(): void {
+    this.#transport?.renewIdentity();
   }
 
   send(to: NodeId, message: PeerMessage): boolean {

@@ -24,9 +24,8 @@ import type { LedgerState } from './ledger-state.ts';
 import { nodesIn, nodeVersions, votersOf } from './membership.ts';
 import {
   endorseSelf,
-  makeNodeCertificate,
   makeSelfSignedCertificate,
-  needsRenewal,
+  startCertificate,
 } from './node-certificates.ts';
 import type { NodeFolders } from './node-folders.ts';
 import type { NodeDependencies, NodeLog, NodeOptions } from './node-options.ts';
@@ -107,10 +106,13 @@ export async function reopenLedger(
   const { record } = await votes.begin(nowMs);
   const held = state.store.current.table(NODE_CERTIFICATES).get(utf8(fingerprint));
   const heldPem = held === undefined ? undefined : Buffer.from(held).toString();
-  const nodeCertificatePem =
-    heldPem === undefined || needsRenewal(heldPem, nowMs)
-      ? await makeNodeCertificate(identity, serviceCertificatePem, options, nowMs)
-      : heldPem;
+  const nodeCertificatePem = await startCertificate(
+    heldPem,
+    identity,
+    serviceCertificatePem,
+    options,
+    nowMs,
+  );
   return {
     identity,
     state,

@@ -36,9 +36,9 @@ import { NodeFederation } from './federation.ts';
 import { Forwarding } from './forwarding.ts';
 import { governanceDeskOf } from './governance-desk.ts';
 import type { CommittedSignature } from './ledger-state.ts';
+import type { NodeFigures } from './node-figures.ts';
 import { foldersOf } from './node-folders.ts';
 import type { NodeDependencies, NodeOptions } from './node-options.ts';
-import type { Quantiles } from './node-status.ts';
 import { OfferedFiles } from './offered-files.ts';
 import type { OpenedLedger } from './opened-ledger.ts';
 import { platformOf, type ShownEvidence } from './own-evidence.ts';
@@ -53,10 +53,11 @@ import { Runner } from './runner.ts';
 import { workerRunner } from './scripts/worker-runner.ts';
 import type { SealedFolder } from './sealed-folder.ts';
 import { secretKeeperOf } from './secret-keeper.ts';
+import { ShownCertificate } from './shown-certificate.ts';
 import type { SnapshotFolder } from './snapshot-folder.ts';
 import { SnapshotTaker } from './snapshot-taker.ts';
 import { type TokenKeyRefresher, tokenKeyRefresherOf } from './token-key-refresher.ts';
-import { certificateOf, Writing } from './writing.ts';
+import { Writing } from './writing.ts';
 
 /** What a node is made of, besides what it is told. */
 export interface NodeParts {
@@ -93,6 +94,7 @@ export class RunningNode implements Backend {
   #checkpointing = false;
   readonly #recovery: PrivateRecovery | undefined;
   readonly #tokenKeys: TokenKeyRefresher | undefined;
+  readonly #certificate: ShownCertificate;
   #opened: Promise<void> | undefined;
   readonly #scripts: ScriptRunner;
   #chunkAsked = false;
@@ -111,8 +113,13 @@ export class RunningNode implements Backend {
     const { timers, clock, random, log } = dependencies;
     this.#checkpointAt = store.committed;
     this.#scripts = dependencies.scripts ?? workerRunner(timers);
+    this.#certificate = new ShownCertificate(ledger, () => {
+      this.#frontDoor?.setCertificate(this.#certificate.identity);
+      this.#peers.renewIdentity();
+    });
     this.#peers = new Peers(options, dependencies, {
       ledger,
+      shown: () => this.#certificate.identity,
       known: parts.peers ?? [],
       onMessage: (from, message) => this.#onMessage(from, message),
       onPeerDown: (id) => this.#forwarding.onPeerDown(id),
@@ -319,13 +326,12 @@ export class RunningNode implements Backend {
 
   /** Opens the front door. */
   async listen(): Promise<{ readonly host: string; readonly port: number }> {
-    const { identity } = this.#ledger;
     this.#frontDoor = createFrontDoor(this.#options.frontDoor, {
       backend: this,
       applications: this.#options.applications,
       clock: this.#deps.clock,
       timers: this.#deps.timers,
-      tls: { key: identity.nodeKey.privateKeyPem(), cert: certificateOf(this.#ledger) },
+      tls: this.#certificate.identity,
       ...desksOf(this.#ledger, this.#options.signatures, this.#deps),
       recovery: { verifier: this.#deps.verifier ?? nodeVerifier, desk: this.#recovery },
       governance: this.#governanceDesk(),
@@ -542,6 +548,7 @@ export class RunningNode implements Backend {
   #onCommitted({ seqno, transactions, bytes }: CommittedSignature): void {
     this.#snapshots.onCommit(seqno, bytes);
     this.#recovery?.onCommit();
+    this.#certificate.look();
     if (this.#opened === undefined && this.#ledger.beginning.kind === 'found') {
       const info = serviceInfo(this.#ledger.state.store.committedView);
       if (info?.status === 'Open') this.#markOpened().catch(this.#deps.onFatal);
@@ -581,16 +588,4 @@ export class RunningNode implements Backend {
       capture.release();
     }
   }
-}
-
-export interface NodeFigures {
-  readonly committedSeqno: number;
-  readonly newestSeqno: number;
-  readonly uncommitted: number;
-  readonly view: number;
-  readonly rounds: number;
-  readonly transactions: number;
-  readonly chunks: number;
-  /** How long recent rounds took from their first transaction to their commit. */
-  readonly commitMs?: Quantiles;
 }

@@ -33,8 +33,8 @@ export interface WritingParts {
   readonly leadsIn: (view: View) => boolean;
 }
 
-/** The certificate that a node shows: as the ledger has it, or as it began. */
-export function certificateOf({ state, identity, nodeCertificatePem }: OpenedLedger): string {
+/** The certificate that goes with signatures: as the ledger has it, or as it began. */
+function certificateOf({ state, identity, nodeCertificatePem }: OpenedLedger): string {
   const key = utf8(identity.nodeKey.fingerprint);
   const row = state.store.current.table(NODE_CERTIFICATES).get(key);
   return row === undefined ? nodeCertificatePem : Buffer.from(row).toString();

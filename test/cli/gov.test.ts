@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { memberIdentity, sandboxFolder } from '../../src/cli/sandbox/sandbox-folder.ts';
 import { generateIdentity } from '../support/gov-identity.ts';
@@ -58,6 +59,27 @@ async function decide(members: readonly string[], path: string): Promise<unknown
     state = voted.json.proposalState;
   }
   return state;
+}
+
+/** Days that the certificate lasts which is shown at an address. */
+async function lifetimeShownAt(address: string): Promise<number> {
+  const [host = '', port = ''] = address.split(':');
+  return await new Promise((resolve, reject) => {
+    const socket = connect({ host, port: Number(port), rejectUnauthorized: false }, () => {
+      const { valid_from, valid_to } = socket.getPeerCertificate();
+      resolve(Math.round((Date.parse(valid_to) - Date.parse(valid_from)) / 86_400_000));
+      socket.destroy();
+    });
+    socket.on('error', reject);
+  });
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  for (let turn = 0; turn < 400; turn += 1) {
+    if (await holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error('it never comes');
 }
 
 const NONE_OPEN = {
@@ -139,6 +161,12 @@ describe('concordat gov', () => {
       action('set_user', { cert: (await generateIdentity('CN=L')).certificatePem }),
     );
     expect(await decide(['1', '2'], user)).toBe('Accepted');
+    // Every node shows its new certificate to whoever connects from now on, to clients and nodes.
+    for (const { url, peer } of sandbox.ready.nodes) {
+      for (const at of [new URL(url).host, peer]) {
+        await until(async () => (await lifetimeShownAt(at)) === 30);
+      }
+    }
   });
 
   test('gives an organisation a key with its consent, and not without', async () => {

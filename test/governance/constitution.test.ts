@@ -412,6 +412,13 @@ describe('nodes and code', () => {
       '"AllowedToJoin"',
     ],
     ['virtual_host_data', 'nodes.virtual.host_data', { host_data: A }, A, '\0'.repeat(8)],
+    [
+      'azure_cvm_measurement',
+      'nodes.azure_cvm.measurements',
+      { measurement },
+      measurement,
+      '"AllowedToJoin"',
+    ],
   ])('%s in and out', async (noun, table, args, row, value) => {
     const service = kit();
     service.putRow(`${GOV}proposals_info`, 'other', { state: 'Open', ballots: {} });
@@ -420,6 +427,21 @@ describe('nodes and code', () => {
     expect(service.json(`${GOV}proposals_info`, 'other')).toMatchObject({ state: 'Dropped' });
     await service.apply(act(`remove_${noun}`, args));
     expect(service.row(GOV + table, row)).toBeUndefined();
+  });
+
+  test('registers of a confidential VM', async () => {
+    const service = kit();
+    const table = `${GOV}nodes.azure_cvm.pcrs`;
+    await service.apply(act('set_azure_cvm_pcr', { index: 11, values: [A, B] }));
+    expect(service.json(table, '11')).toEqual([A, B]);
+    expect(
+      await service.whyInvalid(act('set_azure_cvm_pcr', { index: 24, values: [A] })),
+    ).toMatch(/index must be a whole number from 0 to 23/);
+    expect(
+      await service.whyInvalid(act('set_azure_cvm_pcr', { index: 4, values: [] })),
+    ).toMatch(/values must be a list of 1 to 64/);
+    await service.apply(act('remove_azure_cvm_pcr', { index: 11 }));
+    expect(service.row(table, '11')).toBeUndefined();
   });
 
   test('host data with its policy', async () => {

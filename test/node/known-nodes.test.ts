@@ -60,7 +60,8 @@ async function peersOf(nodes: KnownNodes) {
       onFatal: () => undefined,
     },
     {
-      ledger: { identity, nodeCertificatePem: '', state: { nodes } },
+      ledger: { identity, state: { nodes } },
+      shown: () => ({ key: '', cert: '' }),
       known: [],
       onMessage: () => undefined,
       onPeerDown: () => undefined,

@@ -17,6 +17,32 @@ joinPolicy('snp_measurement', 'nodes.snp.measurements', 'measurement', hexDigits
 joinPolicy('virtual_measurement', 'nodes.virtual.measurements', 'measurement', string, allowed);
 joinPolicy('virtual_host_data', 'nodes.virtual.host_data', 'host_data', hexDigits(64), member);
 
+joinPolicy(
+  'azure_cvm_measurement',
+  'nodes.azure_cvm.measurements',
+  'measurement',
+  hexDigits(96),
+  allowed,
+);
+// Registers of a confidential VM's TPM: each must have one of the values that are listed for it.
+const cvmPcrs = 'nodes.azure_cvm.pcrs';
+const pcrValues = (value, at) => {
+  array(value, at);
+  want(value.length > 0 && value.length <= 64, at, 'a list of 1 to 64 values', value);
+  value.forEach((each, index) => hexDigits(64)(each, at + '[' + index + ']'));
+};
+action(
+  'set_azure_cvm_pcr',
+  { index: integer(0, 23), values: pcrValues },
+  ({ index, values }, proposalId) => {
+    write(cvmPcrs, String(index), values);
+    invalidateOtherOpenProposals(proposalId);
+  },
+);
+action('remove_azure_cvm_pcr', { index: integer(0, 23) }, ({ index }) =>
+  remove(cvmPcrs, String(index)),
+);
+
 const hexOf = (buffer) =>
   [...new Uint8Array(buffer)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 action(

@@ -56,7 +56,14 @@ function joinPolicyOf(view: ReadView): unknown {
       uvmEndorsements: values('snp.uvm_endorsements'),
       tcbVersions: values('snp.tcb_versions'),
     },
+    // Ours: CCF knows no confidential VMs, and a service that has none shows what CCF shows.
+    ...azureCvmOf(keys('azure_cvm.measurements'), values('azure_cvm.pcrs')),
   };
+}
+
+function azureCvmOf(measurements: readonly string[], pcrs: JsonObject): object {
+  const isThere = measurements.length > 0 || Object.keys(pcrs).length > 0;
+  return isThere ? { concordatAzureCvm: { measurements, pcrs } } : {};
 }
 
 function nodeOf({ nodeId, info }: NodeRow, view: ReadView): unknown {
