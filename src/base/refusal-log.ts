@@ -3,7 +3,7 @@
  * may be payloads. Whoever is refused again and again for the same is written of once a minute,
  * with how often, so that nobody can fill a disk by asking.
  */
-import type { Timers } from '../base/environment.ts';
+import type { Timers } from './environment.ts';
 
 const AGAIN_MS = 60_000;
 /** Different refusals that are remembered; beyond them the oldest is forgotten. */

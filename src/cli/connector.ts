@@ -5,7 +5,8 @@ import { nodeVerifier } from '../crypto/verifier-node.ts';
 import { realClock } from '../node/real-time.ts';
 import type { Command, CommandIo } from './command.ts';
 import { runDoctor } from './connector/doctor.ts';
-import { optionsOf, parse, policyOf, settingsOf } from './connector/settings.ts';
+import { watchFiles } from './connector/renewal.ts';
+import { optionsOf, parse, policyOf, type Settings, settingsOf } from './connector/settings.ts';
 
 const USAGE = `concordat connector --config FILE
 concordat connector --service URL --service-certificate FILE --certificate FILE --key FILE
@@ -28,7 +29,9 @@ nodes without any proof, which is for development alone.
 
 With --tls-certificate the ports speak TLS; with --tls-client-ca they also ask for a certificate
 of one of these authorities (GoQuorum: --ptm.tls.mode strict), and only then --host may be
-another address than a loopback one. --health-port serves /upcheck and /metrics, nothing else.
+another address than a loopback one. Certificates and keys that are renewed in their files are
+taken over within seconds, for new connections. --health-port serves /upcheck and /metrics,
+nothing else.
 
 --doctor serves nothing: it tries each step that a connector needs, says what it finds and how
 to repair what is wrong, and ends with 0 if all is well, 1 if something is wrong and 3 if
@@ -54,17 +57,19 @@ export const command: Command = {
       clock: realClock,
       onRefused: (message) => io.err(message),
     });
-    return await runUntilStopped(options, judge, asJson, io);
+    return await runUntilStopped({ options, settings }, judge, asJson, io);
   },
 };
 
 async function runUntilStopped(
-  options: ConnectorOptions,
+  { options, settings }: { readonly options: ConnectorOptions; readonly settings: Settings },
   judge: NodeJudge,
   asJson: boolean,
   io: CommandIo,
 ): Promise<number> {
-  const connector = await startConnector(options, { judge, log: (line) => io.err(line) });
+  const log = (line: string): void => io.err(line);
+  const connector = await startConnector(options, { judge, log });
+  const stopWatching = watchFiles(settings, options, { connector, log });
   const { socketPath, url, thirdPartyUrl, healthUrl } = connector;
   if (asJson) {
     const transactionManager = { url, socket: socketPath };
@@ -86,6 +91,7 @@ async function runUntilStopped(
     if (io.signal.aborted) stopped();
     else io.signal.addEventListener('abort', () => stopped(), { once: true });
   });
+  stopWatching();
   await connector.close();
   return 0;
 }

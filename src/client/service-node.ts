@@ -19,7 +19,8 @@ import { isLight, Session, unreachable, type WireRequest } from './session.ts';
 export type Standing = 'good' | 'behind' | 'silent';
 
 export interface NodeOptions {
-  readonly secureContext: SecureContext;
+  /** For sessions from now on. */
+  readonly secureContext: () => SecureContext;
   /** Asked of every session before anything else is said in it. */
   readonly judge: NodeJudge;
   /** Sessions that may be open at once. */
@@ -216,7 +217,7 @@ export class ServiceNode {
 
   async #openSession(deadlineMs: number): Promise<Session> {
     const leftMs = Math.max(1, deadlineMs - this.#timers.elapsedMs());
-    const { secureContext } = this.#options;
+    const secureContext = this.#options.secureContext();
     const timeoutMs = Math.min(leftMs, CONNECT_MS_MAX);
     const session = await Session.open(this.#address, secureContext, timeoutMs, this.#timers);
     this.#open.add(session);

@@ -2,7 +2,7 @@
  * Warm sessions with the nodes of a service. A request goes to the node that stands best; which
  * nodes there are, who is the primary and who is up to date again is found out in the background.
  */
-import { createSecureContext } from 'node:tls';
+import { createSecureContext, type SecureContext } from 'node:tls';
 import type { Timers } from '../base/environment.ts';
 import { CodedError } from '../base/errors.ts';
 import type { Attempt, Purpose, ServiceNodes, Wish } from './attempt.ts';
@@ -64,6 +64,18 @@ const PROBE_AGAIN_MS = 200;
 /** So many more requests a node is given than the next before that one takes its share. */
 const READS_AHEAD_MAX = 16;
 
+/** What a client knows the service by, and what it shows of itself. */
+export type Identity = Pick<PoolOptions, 'serviceCertificate' | 'certificate' | 'key'>;
+
+function secureContextOf({ serviceCertificate, certificate, key }: Identity): SecureContext {
+  return createSecureContext({
+    ca: serviceCertificate,
+    minVersion: 'TLSv1.2',
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key }),
+  });
+}
+
 /** A node and when to look at it. */
 interface Place {
   readonly node: ServiceNode;
@@ -74,6 +86,7 @@ interface Place {
 
 export class SessionPool implements ServiceNodes {
   readonly #options: NodeOptions;
+  #secureContext: SecureContext;
   readonly #timers: Timers;
   readonly #seen: SeenTransactions;
   readonly #onLoss: () => void;
@@ -87,18 +100,14 @@ export class SessionPool implements ServiceNodes {
   #closed = false;
 
   constructor(options: PoolOptions, { timers, seen, judge, onLoss }: PoolDependencies) {
-    const { nodeUrls, certificate, key, serviceCertificate } = options;
+    const { nodeUrls } = options;
     this.#timers = timers;
     this.#seen = seen;
     this.#onLoss = onLoss;
+    this.#secureContext = secureContextOf(options);
     this.#options = {
       judge,
-      secureContext: createSecureContext({
-        ca: serviceCertificate,
-        minVersion: 'TLSv1.2',
-        ...(certificate === undefined ? {} : { cert: certificate }),
-        ...(key === undefined ? {} : { key }),
-      }),
+      secureContext: () => this.#secureContext,
       sessionsMax: options.sessionsMax ?? SESSIONS_MAX_DEFAULT,
       sessionsWarm: options.sessionsWarm ?? SESSIONS_WARM_DEFAULT,
     };
@@ -110,6 +119,11 @@ export class SessionPool implements ServiceNodes {
     }
     for (const url of nodeUrls) this.#add(urlOfAddress(addressOf(url)), 'good');
     this.#cancelSweep = timers.after(SWEEP_MS, () => this.#sweep());
+  }
+
+  /** Sessions from now on show another certificate; those that are open keep theirs. */
+  present(identity: Identity): void {
+    this.#secureContext = secureContextOf(identity);
   }
 
   /** Opens the warm sessions; rejects when no node can be reached. */

@@ -4,7 +4,7 @@
  * over warm sessions that carry the organisation's certificate.
  */
 import { createServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Timers } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
@@ -14,9 +14,10 @@ import {
   REQUEST_MS_MAX,
   SESSION_IDLE_MS_MAX,
 } from '../base/limits.ts';
+import { RefusalLog } from '../base/refusal-log.ts';
 import type { NodeJudge } from '../client/node-judge.ts';
 import { SeenTransactions } from '../client/seen-transactions.ts';
-import { type PoolOptions, SessionPool } from '../client/session-pool.ts';
+import { type Identity, type PoolOptions, SessionPool } from '../client/session-pool.ts';
 import { systemTimers } from '../client/system-timers.ts';
 import { systemRandom } from '../crypto/random.ts';
 import type { Surface } from './addresses.ts';
@@ -24,8 +25,7 @@ import { type AdmissionRules, isLoopback } from './admission.ts';
 import { BodyRoom } from './body-room.ts';
 import { Figures, type ServiceFigures } from './figures.ts';
 import { healthServer } from './health.ts';
-import { namedBy, type PortTls, serverTls } from './port-tls.ts';
-import { RefusalLog } from './refusal-log.ts';
+import { namedBy, type PortTls, requireIdentity, serverTls } from './port-tls.ts';
 import { Relay } from './relay.ts';
 import { RequestHandler } from './request-handler.ts';
 import { listenOnSocket, type SocketOptions } from './socket-file.ts';
@@ -72,8 +72,20 @@ export interface Connector {
   readonly url: string | undefined;
   readonly thirdPartyUrl: string | undefined;
   readonly healthUrl: string | undefined;
+  /**
+   * Files were renewed: connections from now on see and show what they hold. Throws, and changes
+   * nothing, for files that do not belong together.
+   */
+  renew(files: RenewedFiles): void;
   /** Stops taking requests, ends those under way, removes the socket. */
   close(): Promise<void>;
+}
+
+/** What may be renewed while a connector runs. */
+export interface RenewedFiles {
+  readonly service: Identity;
+  /** For ports that speak TLS; whether they do is decided at the start. */
+  readonly tls?: PortTls;
 }
 
 /** Starts a connector; rejects when it cannot listen. The service need not be there yet. */
@@ -101,13 +113,15 @@ export async function startConnector(
     service: () => ({ ...serviceFigures(pool, relay), refusals: refusals.count }),
   });
   const servers: Server[] = [];
+  const tlsServers: TlsServer[] = [];
+  let isOwnName = tls === undefined ? () => false : namedBy(tls.certificate);
 
   const serve = (surface: Surface, overSocket: boolean): Server => {
     const allowedOrigins = surface === 'third-party' ? (options.allowedOrigins ?? []) : [];
     const rules: AdmissionRules = {
       allowedHosts: (options.allowedHosts ?? []).map((name) => name.toLowerCase()),
       allowedOrigins,
-      ...(tls === undefined ? {} : { isOwnName: namedBy(tls.certificate) }),
+      isOwnName: (name) => isOwnName(name),
     };
     const overTls = overSocket ? undefined : tlsOptions;
     const handler = new RequestHandler({
@@ -131,7 +145,16 @@ export async function startConnector(
       ),
     );
     servers.push(server);
+    if (server instanceof TlsServer) tlsServers.push(server);
     return server;
+  };
+  const renew = ({ service, tls: renewed }: RenewedFiles): void => {
+    const shown = renewed === undefined ? undefined : serverTls(renewed);
+    requireIdentity(service);
+    pool.present(service);
+    if (renewed === undefined || shown === undefined) return;
+    isOwnName = namedBy(renewed.certificate);
+    for (const server of tlsServers) server.setSecureContext(shown);
   };
   let closing = false;
   const close = async (): Promise<void> => {
@@ -164,7 +187,7 @@ export async function startConnector(
         if (!closing) log(`the service is not there yet: ${messageOf(thrown)}`);
       },
     );
-    return { socketPath, url, thirdPartyUrl, healthUrl, close };
+    return { socketPath, url, thirdPartyUrl, healthUrl, renew, close };
   } catch (thrown) {
     await close();
     throw thrown;

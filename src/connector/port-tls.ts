@@ -46,6 +46,24 @@ export function serverTls(tls: PortTls): ServerOptions {
   return options;
 }
 
+/** Refuses a certificate for the service whose key is another one's: `BadIdentity`. */
+export function requireIdentity({
+  certificate,
+  key,
+}: {
+  readonly certificate?: string;
+  readonly key?: string;
+}): void {
+  if (certificate === undefined || key === undefined) return;
+  let why = 'the key is not that of the certificate';
+  try {
+    if (isKeyOf(openCertificate(certificate), key)) return;
+  } catch (thrown) {
+    why = messageOf(thrown);
+  }
+  throw new CodedError('BadIdentity', `the service cannot be shown these files: ${why}`);
+}
+
 /** Whether a certificate names a host or an address: then requests may be addressed to it. */
 export function namedBy(certificatePem: string): (name: string) => boolean {
   const certificate = openCertificate(certificatePem);

@@ -7,13 +7,13 @@ import type { Timers } from '../base/environment.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { PAYLOAD_BODY_BYTES_MAX, SESSION_LINGER_MS_MAX } from '../base/limits.ts';
 import { ERROR_CODE_HEADER } from '../base/own-headers.ts';
+import { askedFor, type RefusalLog } from '../base/refusal-log.ts';
 import type { Answer } from '../client/answer-reader.ts';
 import { absoluteLocation, type Surface, serviceTarget } from './addresses.ts';
 import { type AdmissionRules, crossOriginHeaders, refusalOf } from './admission.ts';
 import type { BodyRoom } from './body-room.ts';
 import type { Figures } from './figures.ts';
 import { firstHeader, relayedAnswerHeaders, relayedRequestHeaders } from './headers.ts';
-import { askedFor, type RefusalLog } from './refusal-log.ts';
 import type { Relay } from './relay.ts';
 
 export interface HandlerOptions {

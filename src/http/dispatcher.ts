@@ -15,6 +15,7 @@ import type { Forwarder } from './forwarder.ts';
 import type { HeldRequests } from './held-requests.ts';
 import type { Plan, Planner } from './planning.ts';
 import type { Redirector } from './redirector.ts';
+import { type Refusal, refusalOf } from './refusal-note.ts';
 import {
   bodyTooLarge,
   CAP_EXHAUSTED,
@@ -46,6 +47,8 @@ export interface DispatcherDependencies {
   readonly sweep: () => number;
   /** Told of what must not happen; the client is told 500 without the reason. */
   readonly onFault: (fault: unknown, where: string) => void;
+  /** Told of each client that was not let in, or not let do what it wanted. */
+  readonly onRefused: ((refusal: Refusal) => void) | undefined;
 }
 
 export class Dispatcher {
@@ -305,6 +308,9 @@ export class Dispatcher {
     const { session } = exchange;
     if (session.ended) return;
     this.#deps.counters.count(answer.status);
+    if (answer.status === 401 || answer.status === 403) {
+      this.#deps.onRefused?.(refusalOf(exchange, answer));
+    }
     if (txId !== undefined) session.shown.add(txId);
     this.#prepare(exchange, answer, txId);
     exchange.send(this.#deps.replies);

@@ -47,6 +47,7 @@ import type { JoinDesk } from './join-desk.ts';
 import type { ActionDesk } from './operator-action-endpoint.ts';
 import { Planner } from './planning.ts';
 import { type Redirections, Redirector } from './redirector.ts';
+import type { Refusal } from './refusal-note.ts';
 import { headersTooLarge } from './refusals.ts';
 import { ReplyBatch } from './reply-batch.ts';
 import { Router } from './router.ts';
@@ -98,6 +99,8 @@ export interface FrontDoorDependencies {
   readonly governance?: GovernanceDesk;
   /** Told of what must not happen. A broken invariant among it should stop the node. */
   readonly onFault: (fault: unknown, where: string) => void;
+  /** Told of each client that was not let in, or not let do what it wanted. */
+  readonly onRefused?: (refusal: Refusal) => void;
 }
 
 export interface FrontDoor {
@@ -197,6 +200,7 @@ class HttpsFrontDoor implements FrontDoor {
         { timers, hasPrimary: () => hasPrimary(backend) },
       ),
       replies: this.#replies,
+      onRefused: dependencies.onRefused,
       sweep: () => this.#sessions.sweep,
     });
     this.#wholeHttp = this.#createWholeHttp();

@@ -24,6 +24,7 @@ import type {
 import { createFrontDoor, type FrontDoor } from '../http/front-door.ts';
 import type { GovernanceDesk } from '../http/gov/gov-request.ts';
 import type { RecoveryDesk } from '../http/gov/recovery-endpoints.ts';
+import { refusalNotes } from '../http/refusal-note.ts';
 import type { FrontDoorStats } from '../http/stats.ts';
 import type { ReadView, Transaction } from '../kv/tables.ts';
 import { StoreTransaction } from '../kv/transaction.ts';
@@ -336,6 +337,7 @@ export class RunningNode implements Backend {
       recovery: { verifier: this.#deps.verifier ?? nodeVerifier, desk: this.#recovery },
       governance: this.#governanceDesk(),
       onFault: (fault, where) => this.#onFault(fault, where),
+      onRefused: refusalNotes(this.#deps),
     });
     const at = await this.#frontDoor.listen(this.#options.host, this.#options.port);
     await this.federation?.start();

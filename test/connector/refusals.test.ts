@@ -3,9 +3,9 @@
  * nobody fills a disk by being refused.
  */
 import { describe, expect, test } from 'vitest';
+import { askedFor, RefusalLog } from '../../src/base/refusal-log.ts';
 import { UNJUDGED } from '../../src/client/node-judge.ts';
 import { startConnector } from '../../src/connector/connector.ts';
-import { askedFor, RefusalLog } from '../../src/connector/refusal-log.ts';
 import { ManualTime } from '../support/manual-time.ts';
 import { startTlsService } from '../support/tls-service.ts';
 

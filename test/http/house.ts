@@ -13,6 +13,7 @@ import type { GovernanceDesk } from '../../src/http/gov/gov-request.ts';
 import type { RecoveryEndpointDependencies } from '../../src/http/gov/recovery-endpoints.ts';
 import type { JoinDesk } from '../../src/http/join-desk.ts';
 import type { ActionDesk } from '../../src/http/operator-action-endpoint.ts';
+import type { Refusal } from '../../src/http/refusal-note.ts';
 import { type TestIdentity, testIdentity } from './certificates.ts';
 import { type DoubleOptions, ServiceDouble } from './service-double.ts';
 
@@ -27,6 +28,8 @@ export interface House {
   readonly stranger: TestIdentity;
   /** What `onFault` was told. */
   readonly faults: unknown[];
+  /** What `onRefused` was told. */
+  readonly refusals: Refusal[];
   close(): Promise<void>;
 }
 
@@ -84,6 +87,7 @@ async function build(
   });
   if (files !== undefined) service.files = files;
   const faults: unknown[] = [];
+  const refusals: Refusal[] = [];
   const door = createFrontDoor(options, {
     backend: service,
     applications: [createLogApplication(), ...(options.applications ?? [])],
@@ -91,6 +95,7 @@ async function build(
     timers: realTimers,
     tls: server,
     onFault: (fault) => faults.push(fault),
+    onRefused: (refusal) => refusals.push(refusal),
     ...(options.join === undefined ? {} : { join: options.join }),
     ...(options.actions === undefined ? {} : { actions: options.actions }),
     ...(options.governance === undefined ? {} : { governance: options.governance }),
@@ -98,7 +103,7 @@ async function build(
   });
   const { host, port } = await door.listen('127.0.0.1', 0);
   const close = (): Promise<void> => door.close();
-  return { door, service, host, port, ...identities, faults, close };
+  return { door, service, host, port, ...identities, faults, refusals, close };
 }
 
 /** Two nodes of one service: what the backup forwards, the primary's front door executes. */
