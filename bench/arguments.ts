@@ -17,6 +17,10 @@ export interface BenchOptions {
   /** Curves that are drawn. */
   readonly curves: readonly Curve[];
   readonly growthMinutes: number;
+  /** Length of a long run; undefined when there is none. */
+  readonly soakMinutes: number | undefined;
+  /** Whether the ratios are kept as those that later runs are compared with. */
+  readonly land: boolean;
   /** Where the ledger and the bare file lie; a temporary folder is made inside. */
   readonly data: string | undefined;
   readonly profile: string | undefined;
@@ -54,11 +58,14 @@ Measures the service beside the limits of what it could reach (a bare node:https
 append-and-sync file) and beside peers that are there, in one run, in turns, with the same client.
 Starts and stops everything itself. bench/README.md says how.
 
-  --quick             short rounds, at most 40 s in all
+  --quick             short rounds, at most 40 s in all; compared with the ratios that landed last
   --only NAME         this work alone (may be repeated):
 ${WORKS.map(workLine).join('\n')}
   --json FILE         write all figures to FILE as well
   --html FILE         write a page with pictures to FILE
+  --land              keep the ratios as those that later runs are compared with
+  --soak MINUTES      instead of all works, one for so long (--only, or send): is memory flat, is
+                      latency flat, how long did the node stand still; exit 1 if it is not so
   --growth            draw curves instead, and of the works do only those named by --only:
 ${CURVES.map(workLine).join('\n')}
   --curve NAME        this curve alone (may be repeated)
@@ -82,7 +89,8 @@ Peers are found by these variables of the environment, and named when they are m
   CONCORDAT_TESSERA_PIDS, CONCORDAT_CCF_PIDS   their processes, if they run on this machine
 
 Progress goes to standard error, the table to standard output.
-Exit codes: 0 measured, 1 something failed, 2 not understood, 3 could not be done.`;
+Exit codes: 0 measured, 1 something failed, a quick run has lost, or a long one is not flat,
+2 not understood, 3 could not be done.`;
 
 /** Reads the options; throws `Usage`, or what `parseArgs` throws for words that are not options. */
 export function benchOptions(args: readonly string[]): BenchOptions {
@@ -97,6 +105,8 @@ export function benchOptions(args: readonly string[]): BenchOptions {
       json: { type: 'string' },
       html: { type: 'string' },
       growth: { type: 'boolean' },
+      land: { type: 'boolean' },
+      soak: { type: 'string' },
       curve: { type: 'string', multiple: true },
       minutes: { type: 'string' },
       data: { type: 'string' },
@@ -116,7 +126,15 @@ export function benchOptions(args: readonly string[]): BenchOptions {
   return {
     help: values.help === true,
     quick,
-    works: growth && values.only === undefined ? [] : worksNamed(values.only, quick),
+    soakMinutes:
+      values.soak === undefined ? undefined : wholeNumber('soak', values.soak, 0, 1, 100_000),
+    land: values.land === true,
+    works:
+      values.soak !== undefined
+        ? soakWork(values.only)
+        : growth && values.only === undefined
+          ? []
+          : worksNamed(values.only, quick),
     curves: growth ? named('curve', CURVES, values.curve) : [],
     growthMinutes: wholeNumber('minutes', values.minutes, GROWTH_MINUTES, 1, 10_000),
     json: values.json,
@@ -145,6 +163,15 @@ export function benchOptions(args: readonly string[]): BenchOptions {
 function worksNamed(names: readonly string[] | undefined, quick: boolean): readonly Work[] {
   if (names === undefined) return WORKS.filter((work) => !quick || work.quick === true);
   return named('only', WORKS, names);
+}
+
+/** One work whose requests can be repeated for as long as one likes. */
+function soakWork(names: readonly string[] = ['send']): readonly Work[] {
+  const works = named('only', WORKS, names);
+  if (works.length === 1 && works[0]?.kind === 'requests' && works[0].nodes === undefined) {
+    return works;
+  }
+  throw new CodedError('Usage', '--soak takes one work, of requests to one node, by --only');
 }
 
 /** Those of these names, or all. */

@@ -24,6 +24,7 @@ export interface Totals {
   readonly requests: number;
   readonly perSecond: readonly number[];
   readonly latency: Histogram;
+  readonly cpuMicros: readonly number[] | undefined;
   /** By slice. */
   readonly p50Ms: readonly number[];
   readonly p99Ms: readonly number[];
@@ -44,11 +45,16 @@ export function totalsOf(slices: readonly Slice[]): Totals {
     requests,
     perSecond: slices.map((slice) => (slice.requests / slice.elapsedMs) * 1000),
     latency,
+    cpuMicros: cpuMs === undefined ? undefined : slices.map(cpuMicrosOf),
     p50Ms: slices.map((slice) => slice.latency.percentile(0.5)),
     p99Ms: slices.map((slice) => slice.latency.percentile(0.99)),
     cpuMicrosPerRequest: cpuMs === undefined ? undefined : (cpuMs * 1000) / requests,
     generatorBusy: generatorMs === undefined ? undefined : generatorMs / elapsedMs,
   };
+}
+
+function cpuMicrosOf({ systemCpuMs = Number.NaN, requests }: Slice): number {
+  return (systemCpuMs * 1000) / requests;
 }
 
 function sum(values: readonly (number | undefined)[]): number | undefined {

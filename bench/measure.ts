@@ -79,6 +79,10 @@ export async function measure(
       throughput: ratioOf(first.perSecondRounds, other.perSecondRounds, plan.spreadMax),
       p50: ratioOf(first.p50MsRounds, other.p50MsRounds, plan.spreadMax),
       p99: ratioOf(first.p99MsRounds, other.p99MsRounds, plan.spreadMax),
+      cpu:
+        first.cpuMicrosRounds === null || other.cpuMicrosRounds === null
+          ? null
+          : ratioOf(first.cpuMicrosRounds, other.cpuMicrosRounds, plan.spreadMax),
     })),
     othersBusyRounds: kept.map(({ othersBusy }) => othersBusy),
     roundsDisturbed: all.length - kept.length,
@@ -109,6 +113,7 @@ function figuresOf(name: string, slices: readonly Slice[]): SystemFigures {
     p50Ms: totals.latency.percentile(0.5),
     p99Ms: totals.latency.percentile(0.99),
     latency: totals.latency.curve(),
+    cpuMicrosRounds: totals.cpuMicros ?? null,
     p50MsRounds: totals.p50Ms,
     p99MsRounds: totals.p99Ms,
     cpuMicrosPerRequest: totals.cpuMicrosPerRequest ?? null,

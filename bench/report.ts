@@ -5,10 +5,11 @@ import type {
   GrowthCurve,
   NamedRatio,
   RunResults,
+  SoakResult,
   SystemFigures,
   WorkResult,
 } from './result.ts';
-import { percent, type Ratio, type RefusedRatio } from './statistics.ts';
+import { median, percent, type Ratio, type RefusedRatio } from './statistics.ts';
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -32,6 +33,7 @@ export function reportOf(results: RunResults): string {
     '',
     ...(results.works.length === 0 ? [] : [...figureTable(results.works), '']),
     ...results.growth.flatMap(growthTable),
+    ...(results.soak === null ? [] : soakLines(results.soak)),
     ...sizeLines(results),
     ...refusalLines(results.works),
     ...results.warnings.map((warning) => `! ${warning}`),
@@ -81,6 +83,22 @@ function growthTable({ name, axis, series }: GrowthCurve): readonly string[] {
     ]),
   );
   return [...aligned([[`${name} (${axis})`, ...GROWTH_HEADINGS], ...rows]), ''];
+}
+
+function soakLines({ work, points, faults, ...soak }: SoakResult): readonly string[] {
+  const last = points.at(-1);
+  const change = (part: number): string => `${part < 0 ? '−' : '+'}${percent(Math.abs(part))}`;
+  const mib = Math.round((last?.residentBytes ?? 0) / MIB);
+  return [
+    `${work} for ${Math.round(last?.seconds ?? 0)} s at full load:`,
+    `  ${thousands(median(points.map(({ perSecond }) => perSecond)))} per second (median)`,
+    `  p99 ${change(soak.latencyGrowth)} from the second quarter to the last`,
+    `  resident memory of the node ${change(soak.memoryGrowth)}, ${mib} MiB at the end`,
+    `  its event loop stood still for ${soak.stallMs.toFixed(1)} ms at most`,
+    ...faults.map((fault) => `! ${fault}`),
+    ...(faults.length === 0 ? ['  flat'] : []),
+    '',
+  ];
 }
 
 function cellsOf(figures: SystemFigures): readonly string[] {

@@ -22,6 +22,8 @@ export interface RunResults {
   readonly machine: Machine;
   readonly systems: readonly SystemStatement[];
   readonly works: readonly WorkResult[];
+  /** A long run; null unless it was asked for. */
+  readonly soak: SoakResult | null;
   /** Curves; none unless they were asked for. */
   readonly growth: readonly GrowthCurve[];
   /** The service's memory at the end; null where it cannot be read. */
@@ -64,6 +66,30 @@ export interface WorkResult {
   readonly ledgerBytesPerLoneWrite: number | null;
 }
 
+/** A work for a long time at full load. */
+export interface SoakResult {
+  readonly work: string;
+  readonly points: readonly SoakPoint[];
+  /** From the second quarter to the last, as a part of the former. */
+  readonly memoryGrowth: number;
+  readonly latencyGrowth: number;
+  /** The longest time that the node's event loop stood still. */
+  readonly stallMs: number;
+  /** What is not as a long run should be. */
+  readonly faults: readonly string[];
+}
+
+export interface SoakPoint {
+  readonly seconds: number;
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  readonly residentBytes: number;
+  /** Objects and buffers. */
+  readonly objectBytes: number;
+  readonly stallMs: number;
+}
+
 /** How figures change while one thing grows. */
 export interface GrowthCurve {
   readonly name: string;
@@ -104,6 +130,8 @@ export interface SystemFigures {
   readonly p99Ms: number;
   /** Part of all requests, and the milliseconds that it does not exceed. */
   readonly latency: readonly (readonly [number, number])[];
+  /** Null where it cannot be read. */
+  readonly cpuMicrosRounds: readonly number[] | null;
   readonly p50MsRounds: readonly number[];
   readonly p99MsRounds: readonly number[];
   /** Null where it cannot be read. */
@@ -118,4 +146,6 @@ export interface NamedRatio {
   /** Ours to theirs too: less is better. */
   readonly p50: Ratio | RefusedRatio;
   readonly p99: Ratio | RefusedRatio;
+  /** Processor time of the system for a request; null where it cannot be read. */
+  readonly cpu: Ratio | RefusedRatio | null;
 }

@@ -13,15 +13,18 @@ import { type OwnContext, runOwnWork } from './own-work.ts';
 import {
   RESULT_VERSION,
   type RunResults,
+  type SoakResult,
   type SystemStatement,
   type WorkResult,
 } from './result.ts';
+import { type Soaked, soak } from './soak.ts';
 import { statementsOf, warningsOf } from './statements.ts';
 import { AppendSync } from './systems/append-sync.ts';
 import { BareHttps } from './systems/bare-https.ts';
 import { ccfOf, tesseraOf } from './systems/by-address.ts';
-import { Concordat } from './systems/concordat.ts';
-import { runWork } from './work-run.ts';
+import { CONCORDAT, Concordat } from './systems/concordat.ts';
+import { HttpContender } from './systems/http-contender.ts';
+import { loadOf, runWork, targetOf } from './work-run.ts';
 
 export interface RunIo {
   progress(text: string): void;
@@ -67,7 +70,7 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     const works: WorkResult[] = [];
     const statements = [...statementsOf(options)];
     let stored = 0;
-    for (const work of options.works) {
+    for (const work of options.soakMinutes === undefined ? options.works : []) {
       if (work.kind === 'sizes') {
         const inside = join(folder, 'clusters');
         const known = { service, generator, folder: inside, quiet };
@@ -98,6 +101,8 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       if (alone) stored += ran.writes;
       addStatements(statements, ran.statements);
     }
+    const soaked = await runSoak(options, service, generator, io);
+    stored += soaked?.writes ?? 0;
     const said: string[] = [];
     const untilMs = Date.now() + options.growthMinutes * 60_000;
     const { growth, left } = await drawCurves(options.curves, ({ name }) => ({
@@ -118,6 +123,7 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       systems: statements,
       works,
       growth,
+      soak: soaked?.result ?? null,
       memory: memoryOf(service.pids),
       stored,
       warnings: [
@@ -130,6 +136,31 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     io.progress('bench: stopping everything');
     for (const end of ends.reverse()) await end();
   }
+}
+
+/** The one work of `--soak`, if that was asked for. */
+async function runSoak(
+  options: BenchOptions,
+  service: Concordat,
+  generator: Generator,
+  io: RunIo,
+): Promise<{ readonly result: SoakResult; readonly writes: number } | undefined> {
+  const [work] = options.works;
+  const { soakMinutes: minutes } = options;
+  if (minutes === undefined || work?.kind !== 'requests') return undefined;
+  const load = loadOf(work, options, generator);
+  const target = await targetOf(work.ask, service, load);
+  const ours = await HttpContender.open(CONCORDAT, generator, service.pids, target);
+  const soaked: Soaked = {
+    slice: (milliseconds) => ours.slice(milliseconds),
+    figures: () => service.figures(),
+  };
+  const result = await soak(work.name, minutes * 60_000, soaked, (point) => {
+    io.signal.throwIfAborted();
+    io.progress(`bench: ${work.name}, ${Math.round(point.seconds)} s of ${minutes * 60}`);
+  });
+  await ours.close();
+  return { result, writes: work.writes ? ours.answered : 0 };
 }
 
 /** A system may take part in several works. */

@@ -32,7 +32,11 @@ export const storedCurve: Curve = {
         payloadBytes: PAYLOAD_BYTES,
       };
       for (const count of COUNTS) {
-        if (!(await fillUpTo(count, service, load, context))) break;
+        if (!(await fillUpTo(count, service, load, context))) {
+          const stored = await storedIn(service);
+          context.warn(`the time was up at ${stored} of ${count} (--minutes)`);
+          break;
+        }
         context.progress(`${count}, measuring`);
         // What is sent while measuring counts as stored, so the place on the axis is read anew.
         const at = await storedIn(service);

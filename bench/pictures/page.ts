@@ -3,7 +3,7 @@
  * dark as the reader's machine has it.
  */
 import { reportOf } from '../report.ts';
-import type { GrowthCurve, GrowthPoint, RunResults, WorkResult } from '../result.ts';
+import type { GrowthCurve, GrowthPoint, RunResults, SoakPoint, WorkResult } from '../result.ts';
 import { percent } from '../statistics.ts';
 import { barChart } from './bar-chart.ts';
 import { lineChart, type Series } from './line-chart.ts';
@@ -48,6 +48,7 @@ export function pageOf(results: RunResults): string {
     element('h1', {}, escaped(title)),
     element('p', {}, escaped(`${results.at}, ${results.quick ? 'a quick run' : 'a full run'}`)),
     ...results.works.map(workSection),
+    ...soakSection(results),
     ...growthSections(results),
     element('h2', {}, 'All figures'),
     element('pre', {}, escaped(reportOf(results))),
@@ -122,6 +123,41 @@ function chartsOf({ systems }: WorkResult, unit: string): readonly string[] {
     );
   }
   return charts;
+}
+
+function soakSection({ soak }: RunResults): readonly string[] {
+  if (soak === null) return [];
+  const chart = (
+    title: string,
+    yLabel: string,
+    yScale: 'linear' | 'log',
+    measures: Readonly<Record<string, (point: SoakPoint) => number>>,
+  ): string =>
+    lineChart({
+      ...{ title, xLabel: 'seconds', yLabel, xScale: 'linear', yScale },
+      series: Object.entries(measures).map(([name, measure]) => ({
+        name,
+        points: soak.points.map((point) => [point.seconds, measure(point)] as const),
+      })),
+    });
+  const charts = [
+    chart('Throughput', 'requests per second', 'linear', {
+      [soak.work]: ({ perSecond }) => perSecond,
+    }),
+    chart('Latency', 'ms', 'log', { p50: ({ p50Ms }) => p50Ms, p99: ({ p99Ms }) => p99Ms }),
+    chart('Memory of the node', 'MiB', 'linear', {
+      resident: ({ residentBytes }) => residentBytes / MIB,
+      'objects and buffers': ({ objectBytes }) => objectBytes / MIB,
+    }),
+    chart('Longest time the event loop stood still', 'ms', 'linear', {
+      stall: ({ stallMs }) => stallMs,
+    }),
+  ];
+  return [
+    element('h2', {}, escaped(`A long run: ${soak.work}`)),
+    ...soak.faults.map((fault) => element('p', {}, escaped(fault))),
+    element('div', { class: 'charts' }, charts.join('')),
+  ];
 }
 
 function growthSections({ growth }: RunResults): readonly string[] {

@@ -116,7 +116,12 @@ test('bars are as long as their values', () => {
 function figures(name: string, rounds: readonly number[]): SystemFigures {
   return {
     ...{ name, requests: 100, perSecond: 10, perSecondRounds: rounds, p50Ms: 1, p99Ms: 5 },
-    ...{ p50MsRounds: rounds, p99MsRounds: rounds, cpuMicrosPerRequest: null },
+    ...{
+      p50MsRounds: rounds,
+      p99MsRounds: rounds,
+      cpuMicrosPerRequest: null,
+      cpuMicrosRounds: null,
+    },
     ...{
       generatorBusy: null,
       latency: [
@@ -146,6 +151,7 @@ const RESULTS: RunResults = {
           throughput: ratioOf([10, 10, 10], [40, 40, 40], 0.25),
           p50: ratioOf([1, 1, 1], [1, 1, 1], 0.25),
           p99: ratioOf([1, 1, 1], [1, 1, 1], 0.25),
+          cpu: null,
         },
       ],
       missing: [{ name: 'Tessera', how: 'not found; set <THIS>' }],
@@ -166,6 +172,7 @@ const RESULTS: RunResults = {
       ],
     },
   ],
+  soak: null,
   memory: null,
   warnings: [],
 };
