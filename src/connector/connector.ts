@@ -3,17 +3,12 @@
  * and, if asked to, loopback ports, for one organisation, and relays every request to the service
  * over warm sessions that carry the organisation's certificate.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
+import type { Server } from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Timers } from '../base/environment.ts';
 import { CodedError, messageOf } from '../base/errors.ts';
-import {
-  BODIES_IN_FLIGHT_BYTES_MAX,
-  REQUEST_HEADERS_MS_MAX,
-  REQUEST_MS_MAX,
-  SESSION_IDLE_MS_MAX,
-} from '../base/limits.ts';
+import { BODIES_IN_FLIGHT_BYTES_MAX } from '../base/limits.ts';
 import { RefusalLog } from '../base/refusal-log.ts';
 import type { NodeJudge } from '../client/node-judge.ts';
 import { SeenTransactions } from '../client/seen-transactions.ts';
@@ -25,6 +20,7 @@ import { type AdmissionRules, isLoopback } from './admission.ts';
 import { BodyRoom } from './body-room.ts';
 import { Figures, type ServiceFigures } from './figures.ts';
 import { healthServer } from './health.ts';
+import { Inlet } from './inlet.ts';
 import { namedBy, type PortTls, requireIdentity, serverTls } from './port-tls.ts';
 import { Relay } from './relay.ts';
 import { RequestHandler } from './request-handler.ts';
@@ -112,7 +108,7 @@ export async function startConnector(
     timers,
     service: () => ({ ...serviceFigures(pool, relay), refusals: refusals.count }),
   });
-  const servers: Server[] = [];
+  const endings: (() => Promise<void>)[] = [];
   const tlsServers: TlsServer[] = [];
   let isOwnName = tls === undefined ? () => false : namedBy(tls.certificate);
 
@@ -136,7 +132,8 @@ export async function startConnector(
       timers,
       log,
     });
-    const server = serverOf((request, response) => handler.handle(request, response), overTls);
+    const inlet = new Inlet(overTls, { timers, handle: (call) => handler.handle(call) });
+    const { server } = inlet;
     server.on('tlsClientError', (error: TlsFault, { remoteAddress = 'somebody' }: Socket) =>
       refusals.note(
         `${remoteAddress} (${surface})`,
@@ -144,7 +141,7 @@ export async function startConnector(
         error.reason ?? error.message,
       ),
     );
-    servers.push(server);
+    endings.push(() => inlet.close());
     if (server instanceof TlsServer) tlsServers.push(server);
     return server;
   };
@@ -159,7 +156,7 @@ export async function startConnector(
   let closing = false;
   const close = async (): Promise<void> => {
     closing = true;
-    await Promise.all(servers.map(closed));
+    await Promise.all(endings.map((end) => end()));
     pool.close();
   };
 
@@ -175,7 +172,7 @@ export async function startConnector(
         ? undefined
         : await listenOnPort(serve('third-party', false), thirdParty, scheme);
     const watched = health === undefined ? undefined : healthServer({ figures, relay, timers });
-    if (watched !== undefined) servers.push(watched);
+    if (watched !== undefined) endings.push(() => closed(watched));
     const healthUrl =
       watched === undefined || health === undefined
         ? undefined
@@ -201,21 +198,6 @@ function serviceFigures(pool: SessionPool, relay: Relay): Omit<ServiceFigures, '
   const { known, good } = pool.count();
   const { counters, lost } = relay;
   return { nodesKnown: known, nodesHealthy: good, refused: lost !== undefined, counters };
-}
-
-function serverOf(
-  handle: RequestListener,
-  tls: ReturnType<typeof serverTls> | undefined,
-): Server {
-  const options = {
-    // GoQuorum keeps its connections for 10 s; a request must never race with our closing.
-    keepAliveTimeout: SESSION_IDLE_MS_MAX,
-    headersTimeout: REQUEST_HEADERS_MS_MAX,
-    requestTimeout: REQUEST_MS_MAX,
-    noDelay: true,
-  };
-  if (tls === undefined) return createServer(options, handle);
-  return createTlsServer({ ...options, ...tls }, handle);
 }
 
 /** A port acts as the organisation: it is for this machine alone. */
@@ -245,22 +227,13 @@ function listenOnPort(
   });
 }
 
-/** How long requests under way may take when the connector is asked to stop. */
-const DRAIN_MS_MAX = 5_000;
-const DRAIN_POLL_MS = 20;
-
 function closed(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) {
       resolve();
       return;
     }
-    const idle = setInterval(() => server.closeIdleConnections(), DRAIN_POLL_MS);
-    const busy = setTimeout(() => server.closeAllConnections(), DRAIN_MS_MAX);
-    server.close(() => {
-      clearInterval(idle);
-      clearTimeout(busy);
-      resolve();
-    });
+    server.close(() => resolve());
+    server.closeAllConnections();
   });
 }

@@ -2,13 +2,13 @@
  * One request to the connector: let in or not, its body read, relayed, its answer written. It runs
  * for every transaction of a Quorum node, so it goes without any framework.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Timers } from '../base/environment.ts';
 import { isCoded, messageOf } from '../base/errors.ts';
 import { PAYLOAD_BODY_BYTES_MAX, SESSION_LINGER_MS_MAX } from '../base/limits.ts';
 import { ERROR_CODE_HEADER } from '../base/own-headers.ts';
 import { askedFor, type RefusalLog } from '../base/refusal-log.ts';
 import type { Answer } from '../client/answer-reader.ts';
+import type { Call } from '../wire/call.ts';
 import { absoluteLocation, type Surface, serviceTarget } from './addresses.ts';
 import { type AdmissionRules, crossOriginHeaders, refusalOf } from './admission.ts';
 import type { BodyRoom } from './body-room.ts';
@@ -31,8 +31,9 @@ export interface HandlerOptions {
 }
 
 const NO_BODY = Buffer.alloc(0);
-/** Up to here an answer goes out in one write. */
-const ONE_WRITE_BYTES_MAX = 16 * 1024;
+/** As Tessera's server, a connector says when it answered. */
+const DATED = { last: false, dated: true } as const;
+const LAST = { last: true, dated: true } as const;
 const TOO_LARGE = `the body has more than ${PAYLOAD_BODY_BYTES_MAX} bytes`;
 
 export class RequestHandler {
@@ -42,22 +43,25 @@ export class RequestHandler {
     this.#options = options;
   }
 
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  handle(call: Call): void {
     const { surface, rules } = this.#options;
-    const { method = '', url = '', rawHeaders } = request;
-    const own = this.#ownAnswer(method, url, rawHeaders);
+    const { method, target, rawHeaders } = call;
+    const own = this.#ownAnswer(method, target, rawHeaders);
     if (own !== undefined) {
-      if (own.status !== 200) this.#noteRefusal(request, own.sentence);
-      say(response, own.status, own.sentence);
+      if (own.status !== 200) this.#noteRefusal(call, own.sentence);
+      call.drop();
+      say(call, own.status, own.sentence);
       return;
     }
     const crossOrigin = crossOriginHeaders(rawHeaders, rules);
     if (method === 'OPTIONS' && crossOrigin.length > 0) {
-      response.writeHead(204, [...crossOrigin]).end();
+      call.drop();
+      call.head(204, crossOrigin, DATED);
+      call.end();
       return;
     }
-    const target = serviceTarget(surface, url);
-    if (target !== undefined) void this.#relay(request, response, target, crossOrigin);
+    const above = serviceTarget(surface, target);
+    if (above !== undefined) void this.#relay(call, above, crossOrigin);
   }
 
   /** What needs no service: refusals, and the connector's own figures. */
@@ -76,87 +80,73 @@ export class RequestHandler {
     return { status: 200, sentence: figures.text() };
   }
 
-  async #relay(
-    request: IncomingMessage,
-    response: ServerResponse,
-    target: string,
-    crossOrigin: readonly string[],
-  ): Promise<void> {
+  async #relay(call: Call, target: string, crossOrigin: readonly string[]): Promise<void> {
     const { surface, relay, room, figures, timers, log } = this.#options;
     const arrivedMs = timers.elapsedMs();
-    const { method = '', url = '', rawHeaders } = request;
-    const reserved = bodyBytesOf(request);
+    const { method, rawHeaders } = call;
+    const reserved = bodyBytesOf(rawHeaders);
     if (reserved > PAYLOAD_BODY_BYTES_MAX) {
-      this.#noteRefusal(request, TOO_LARGE);
-      refuseBody(request, response);
+      this.#noteRefusal(call, TOO_LARGE);
+      refuseBody(call);
       return;
     }
     try {
       if (reserved > 0) await room.take(reserved);
-      const body = reserved === 0 ? NO_BODY : await bodyOf(request);
+      const body = reserved === 0 ? NO_BODY : await bodyOf(call);
       if (body === undefined) {
-        this.#noteRefusal(request, TOO_LARGE);
-        refuseBody(request, response);
+        this.#noteRefusal(call, TOO_LARGE);
+        refuseBody(call);
         return;
       }
       const headerLines = relayedRequestHeaders(rawHeaders);
       const answer = await relay.ask(
         { method, target, headerLines, body },
         arrivedMs,
-        () => !response.destroyed,
+        () => !call.gone,
       );
-      this.#write(response, rawHeaders, answer, method, crossOrigin);
+      if (!call.gone) this.#write(call, answer, crossOrigin);
       const why = refusalIn(answer);
-      if (why !== undefined) this.#noteRefusal(request, why);
-      figures.count(surface, method, url, answer.status, timers.elapsedMs() - arrivedMs);
+      if (why !== undefined) this.#noteRefusal(call, why);
+      const tookMs = timers.elapsedMs() - arrivedMs;
+      figures.count(surface, method, call.target, answer.status, tookMs);
     } catch (thrown) {
-      if (response.destroyed) return;
+      if (call.gone) return;
       figures.fail();
       const reason = reasonOf(thrown);
-      if (reason !== undefined) log(`${askedFor(method, url)} (${surface}) failed: ${reason}`);
+      if (reason !== undefined) {
+        log(`${askedFor(method, call.target)} (${surface}) failed: ${reason}`);
+      }
       if (!isCoded(thrown)) {
-        say(response, 500, 'the connector failed: see its log');
+        say(call, 500, 'the connector failed: see its log');
         return;
       }
       if (thrown.code !== 'ServiceUnreachable') {
-        say(response, 503, thrown.message);
+        say(call, 503, thrown.message);
         return;
       }
-      response.setHeader('Retry-After', '1');
-      say(response, 503, 'the service cannot be reached, ask again');
+      say(call, 503, 'the service cannot be reached, ask again', ['Retry-After', '1']);
     } finally {
       if (reserved > 0) room.giveBack(reserved);
     }
   }
 
-  #noteRefusal(request: IncomingMessage, why: string): void {
+  #noteRefusal({ socket, method, target }: Call, why: string): void {
     const { overSocket, surface, refusals } = this.#options;
-    const { method = '', url = '' } = request;
-    // A request that was cut off has no socket any more.
-    const from = overSocket ? 'the socket' : (request.socket?.remoteAddress ?? 'somebody');
-    refusals.note(`${from} (${surface})`, askedFor(method, url), why);
+    // A request that was cut off has no address any more.
+    const from = overSocket ? 'the socket' : (socket?.remoteAddress ?? 'somebody');
+    refusals.note(`${from} (${surface})`, askedFor(method, target), why);
   }
 
-  #write(
-    response: ServerResponse,
-    rawHeaders: readonly string[],
-    answer: Answer,
-    method: string,
-    crossOrigin: readonly string[],
-  ): void {
+  #write(call: Call, answer: Answer, crossOrigin: readonly string[]): void {
     const { status, headers, body } = plain(answer);
     const bodiless = status === 204 || status === 304;
     const stated =
-      method === 'HEAD' ? statedLength(headers) : bodiless ? undefined : body.length;
-    const host = firstHeader(rawHeaders, 'host');
+      call.method === 'HEAD' ? statedLength(headers) : bodiless ? undefined : body.length;
     const relayed = relayedAnswerHeaders(headers, stated, (location) =>
-      absoluteLocation(host, location, this.#options.scheme),
+      absoluteLocation(firstHeader(call.rawHeaders, 'host'), location, this.#options.scheme),
     );
-    keepSilently(response);
-    response.writeHead(status, [...relayed, ...crossOrigin]);
-    // Node sends a head together with a body that is a string, and apart from one that is bytes.
-    if (body.length > ONE_WRITE_BYTES_MAX) response.end(body);
-    else response.end(body.toString('latin1'), 'latin1');
+    call.head(status, crossOrigin.length === 0 ? relayed : [...relayed, ...crossOrigin], DATED);
+    call.end(body);
   }
 }
 
@@ -205,48 +195,54 @@ function statedLength(headers: readonly string[]): number | undefined {
 }
 
 /** Bytes a body may have: what is stated, or the bound when it comes in chunks. */
-function bodyBytesOf({ headers }: IncomingMessage): number {
-  if (headers['transfer-encoding'] !== undefined) return PAYLOAD_BODY_BYTES_MAX;
-  return Number(headers['content-length'] ?? 0);
+function bodyBytesOf(rawHeaders: readonly string[]): number {
+  if (firstHeader(rawHeaders, 'transfer-encoding') !== undefined) return PAYLOAD_BODY_BYTES_MAX;
+  return Number(firstHeader(rawHeaders, 'content-length') ?? 0);
 }
 
 /** The whole body; undefined when it is longer than the bound. Rejects when the client is gone. */
-async function bodyOf(request: IncomingMessage): Promise<Buffer | undefined> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > PAYLOAD_BODY_BYTES_MAX) return undefined;
-    chunks.push(chunk);
-  }
-  const [first] = chunks;
-  return chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks);
+function bodyOf(call: Call): Promise<Buffer | undefined> {
+  return new Promise((resolve, reject) => {
+    call.readBody(
+      PAYLOAD_BODY_BYTES_MAX,
+      (body) => resolve(body === undefined ? undefined : bufferOf(body)),
+      () => reject(new Error('the client hung up')),
+    );
+  });
 }
 
-function say(response: ServerResponse, status: number, sentence: string): void {
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes)
+    ? bytes
+    : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function say(
+  call: Call,
+  status: number,
+  sentence: string,
+  headers: readonly string[] = [],
+): void {
   const body = Buffer.from(sentence, 'utf8');
-  keepSilently(response);
-  response.setHeader('Content-Type', 'text/plain');
-  response.setHeader('Content-Length', body.length);
-  response.writeHead(status).end(body);
-}
-
-/** HTTP/1.1 keeps connections without saying so, and Tessera did not say it. */
-function keepSilently(response: ServerResponse): void {
-  if (response.shouldKeepAlive) response.removeHeader('connection');
+  const own = ['Content-Type', 'text/plain', 'Content-Length', String(body.length)];
+  call.head(status, [...headers, ...own], DATED);
+  call.end(body);
 }
 
 /**
  * Refuses a body that is too large. What the client still sends is read and dropped for a while, so
  * that it gets to see the answer.
  */
-function refuseBody(request: IncomingMessage, response: ServerResponse): void {
+function refuseBody(call: Call): void {
   const refuse = (): void => {
     clearTimeout(timer);
-    if (response.writableEnded) return;
-    response.writeHead(413, { 'Content-Type': 'text/plain', Connection: 'close' });
-    response.end(TOO_LARGE);
+    if (refused || call.gone) return;
+    refused = true;
+    const length = String(TOO_LARGE.length);
+    call.head(413, ['Content-Type', 'text/plain', 'Content-Length', length], LAST);
+    call.end(TOO_LARGE);
   };
+  let refused = false;
   const timer = setTimeout(refuse, SESSION_LINGER_MS_MAX);
-  request.once('end', refuse).once('error', refuse).resume();
+  call.whenReceived(refuse);
 }

@@ -38,6 +38,8 @@ export interface Call {
   letPass(): void;
   /** What of the body is still to come is read and dropped. */
   drop(): void;
+  /** Drops the body, and calls `action` once all of it has come, or nothing more will. */
+  whenReceived(action: () => void): void;
   /** Sets status and headers (name, value, …) of the answer; throws for what HTTP cannot carry. */
   head(status: number, headers: readonly string[], options: HeadOptions): void;
   /** Ends the answer. Answers of a connection leave in the order of its requests. */

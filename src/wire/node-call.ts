@@ -83,6 +83,10 @@ export class NodeCall implements Call {
     this.#request.resume();
   }
 
+  whenReceived(action: () => void): void {
+    this.#request.once('end', action).once('error', action).resume();
+  }
+
   head(status: number, headers: readonly string[], { last, dated }: HeadOptions): void {
     const response = this.#response;
     const all = [...headers];

@@ -135,6 +135,13 @@ export class PlainCall implements Call {
     this.#onBody = undefined;
   }
 
+  whenReceived(action: () => void): void {
+    this.drop();
+    this.#onBroken = action;
+    this.#onBody = action;
+    if (this.#missing === 0) this.#tellBody();
+  }
+
   head(status: number, headers: readonly string[], options: HeadOptions): void {
     this.#head = answerHead(status, headers, options);
     this.#last = options.last;

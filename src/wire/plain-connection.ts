@@ -60,6 +60,7 @@ export class PlainConnection implements CallConnection {
     this.#options = options;
     this.#deps = dependencies;
     socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
     socket.on('close', this.#onClose);
     // What broke shows by the close that follows.
     socket.on('error', ignore);
@@ -221,11 +222,16 @@ export class PlainConnection implements CallConnection {
     const rest = this.#held;
     this.#held = undefined;
     this.#state = 'left';
-    socket.off('data', this.#onData).off('error', ignore);
+    socket.off('data', this.#onData).off('end', this.#onEnd).off('error', ignore);
     if (rest !== undefined) socket.unshift(rest);
     this.#deps.onUnusual(socket);
     socket.resume();
   }
+
+  /** As Node's server does: who says no more is not waiting either. */
+  readonly #onEnd = (): void => {
+    this.socket.end();
+  };
 
   readonly #onClose = (): void => {
     const open = [...this.#open];

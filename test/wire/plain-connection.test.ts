@@ -26,7 +26,7 @@ beforeEach(async () => {
     response.sendDate = false;
     response.end(`node: ${request.method} ${request.url}`);
   });
-  server = createServer((socket) => {
+  server = createServer({ allowHalfOpen: true }, (socket) => {
     connection = new PlainConnection(
       socket,
       { requiresHost: false },
@@ -111,6 +111,23 @@ describe('requests', () => {
     client.write(post('/a', 'x'.repeat(1001)));
     const [call] = await callsCome(1);
     expect(call === undefined ? '' : await bodyOf(call)).toBeUndefined();
+  });
+
+  test('of a client that has hung up are not wanted any more', async () => {
+    client.write(get('/a'));
+    const [call] = await callsCome(1);
+    client.end();
+    await until(() => call?.gone === true);
+  });
+
+  test('with a body that nobody wants are read to their end', async () => {
+    client.write('POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\none');
+    const [call] = await callsCome(1);
+    const received = new Promise<void>((resolve) => call?.whenReceived(resolve));
+    client.write(`two${get('/b')}`);
+    await received;
+    const [, second] = await callsCome(2);
+    expect(second?.target).toBe('/b');
   });
 
   test('whose connection breaks within a body say so', async () => {
