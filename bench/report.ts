@@ -82,7 +82,21 @@ function growthTable({ name, axis, series }: GrowthCurve): readonly string[] {
       memoryBytes === null ? '–' : (memoryBytes / MIB).toFixed(1),
     ]),
   );
-  return [...aligned([[`${name} (${axis})`, ...GROWTH_HEADINGS], ...rows]), ''];
+  const table = aligned([[`${name} (${axis})`, ...GROWTH_HEADINGS], ...rows]);
+  return [...table, ...series.flatMap(memoryLine), ''];
+}
+
+/** What each more of what grows takes of the node's memory, from the first point to the last. */
+function memoryLine({ points }: GrowthCurve['series'][number]): readonly string[] {
+  const told = points.filter(({ memoryBytes }) => memoryBytes !== null);
+  const [first, last] = [told[0], told.at(-1)];
+  if (first === undefined || last === undefined || last.at === first.at) return [];
+  const bytes = (last.memoryBytes ?? 0) - (first.memoryBytes ?? 0);
+  const each = bytes / (last.at - first.at);
+  return [
+    `  memory of the node: ${each.toFixed(0)} bytes for each from ${thousands(first.at)} to ` +
+      `${thousands(last.at)} (garbage included: believe it beyond 100,000)`,
+  ];
 }
 
 function soakLines({ work, points, faults, ...soak }: SoakResult): readonly string[] {
@@ -131,12 +145,14 @@ function ratioText(ratio: number): string {
   return ratio >= 10 ? ratio.toFixed(1) : ratio.toFixed(2);
 }
 
-function sizeLines({ works, memory, stored, payloadBytes }: RunResults): readonly string[] {
+function sizeLines({ works, memory, peerMemory, stored }: RunResults): readonly string[] {
   const lines: string[] = [];
-  for (const { name, ledgerBytesPerWrite, ledgerBytesPerLoneWrite } of works) {
+  for (const { name, load, ledgerBytesPerWrite, ledgerBytesPerLoneWrite } of works) {
     if (ledgerBytesPerWrite === null) continue;
     const against = (bytes: number): string =>
-      name === 'send' ? ` (${(bytes / payloadBytes).toFixed(2)} × the payload)` : '';
+      name.startsWith('send')
+        ? ` (${(bytes / load.payloadBytes).toFixed(2)} × the payload)`
+        : '';
     let line = `ledger bytes for one ${name}: ${Math.round(ledgerBytesPerWrite)}`;
     line += against(ledgerBytesPerWrite);
     if (ledgerBytesPerLoneWrite !== null) {
@@ -152,6 +168,9 @@ function sizeLines({ works, memory, stored, payloadBytes }: RunResults): readonl
         `(peak ${Math.round(peakBytes / MIB)} MiB), after ${thousands(stored)} writes: a node, ` +
         'and what serves three organisations as their transaction managers',
     );
+  }
+  for (const { name, residentBytes } of peerMemory) {
+    lines.push(`resident memory of ${name} at the end: ${Math.round(residentBytes / MIB)} MiB`);
   }
   return lines;
 }

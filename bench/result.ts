@@ -28,6 +28,8 @@ export interface RunResults {
   readonly growth: readonly GrowthCurve[];
   /** The service's memory at the end; null where it cannot be read. */
   readonly memory: ProcessMemory | null;
+  /** That of peers whose processes somebody named. */
+  readonly peerMemory: readonly { readonly name: string; readonly residentBytes: number }[];
   /** Writes that the service acknowledged in this run. */
   readonly stored: number;
   readonly warnings: readonly string[];

@@ -60,11 +60,9 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
     const generator = new Generator();
     ends.push(() => generator.stop());
 
-    const foreign = [tesseraOf(process.env), ccfOf(process.env)].flatMap(
-      (peer) => peer?.pids ?? [],
-    );
+    const named = [tesseraOf(process.env), ccfOf(process.env)].flatMap((peer) => peer ?? []);
     const quiet = {
-      others: watchOthers(foreign),
+      others: watchOthers(named.flatMap(({ pids }) => pids)),
       mayRepeat: (): boolean => Date.now() - startedMs < options.repeatUntilMs,
     };
     const works: WorkResult[] = [];
@@ -125,6 +123,10 @@ export async function runBench(options: BenchOptions, io: RunIo): Promise<RunRes
       growth,
       soak: soaked?.result ?? null,
       memory: memoryOf(service.pids),
+      peerMemory: named.flatMap(({ name, pids }) => {
+        const memory = pids.length === 0 ? null : memoryOf(pids);
+        return memory === null ? [] : [{ name, residentBytes: memory.residentBytes }];
+      }),
       stored,
       warnings: [
         ...warningsOf(works, machine.fileSystem, options),

@@ -53,7 +53,15 @@ function run(works: readonly WorkResult[], cores = 2, processor = 'P'): RunResul
       ...{ cores, processor, memoryBytes: 1, freeMemoryBytes: 1, system: 'Linux 6' },
       ...{ node: 'v26.0.0', loadAverage: 0.5, fileSystem: 'ext4' },
     },
-    ...{ systems: [], works, growth: [], soak: null, memory: null, warnings: [] },
+    ...{
+      systems: [],
+      works,
+      growth: [],
+      soak: null,
+      peerMemory: [],
+      memory: null,
+      warnings: [],
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 // Peers: how they are found and named, and that none of them outlives the harness.
 
+import { spawn } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -188,6 +189,27 @@ describe('what the harness keeps', () => {
     expect(isAlive(kept.pid)).toBe(true);
     await kept.stop('SIGKILL');
     expect(isAlive(kept.pid)).toBe(false);
+  });
+
+  test('ends when the harness is killed without warning', async () => {
+    const module = new URL('../../bench/systems/kept-process.ts', import.meta.url).href;
+    const script = join(temporaryFolder(), 'harness.mjs');
+    writeFileSync(
+      script,
+      `import { KeptProcess } from ${JSON.stringify(module)};
+       const kept = await KeptProcess.start({ command: ${JSON.stringify(NODE)},
+         args: ['-e', 'setInterval(() => undefined, 1000)'] });
+       console.log(kept.pid);
+       setInterval(() => undefined, 1000);`,
+    );
+    const harness = spawn(NODE, [script]);
+    const said = await new Promise<string>((resolve) => {
+      harness.stdout.once('data', (bytes: Buffer) => resolve(bytes.toString()));
+      harness.once('exit', () => resolve('it ended'));
+    });
+    expect(isAlive(Number(said))).toBe(true);
+    harness.kill('SIGKILL');
+    await expect.poll(() => isAlive(Number(said)), { timeout: 20_000 }).toBe(false);
   });
 
   test('says why it ended', async () => {

@@ -173,6 +173,7 @@ const RESULTS: RunResults = {
     },
   ],
   soak: null,
+  peerMemory: [],
   memory: null,
   warnings: [],
 };

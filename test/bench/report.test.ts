@@ -69,6 +69,7 @@ function results(ours: readonly number[], theirs: readonly number[]): RunResults
     ],
     growth: [],
     soak: null,
+    peerMemory: [{ name: 'Tessera', residentBytes: 1_740 * 2 ** 20 }],
     memory: { residentBytes: 100 * 2 ** 20, peakBytes: 120 * 2 ** 20 },
     stored: 5000,
     warnings: ['something is odd'],
@@ -85,6 +86,7 @@ test('figures, ratio, sizes, machine and warnings are all there', () => {
   expect(text).toContain('100 MiB (peak 120 MiB), after 5,000 writes');
   expect(text).toContain('2 cores of P, 8.0 GiB, Linux 6, Node v26.0.0, ext4');
   expect(text).toContain('3 rounds of 280 ms, and 2 more that others disturbed');
+  expect(text).toContain('resident memory of Tessera at the end: 1740 MiB');
   expect(text).toContain('! something is odd');
 });
 
@@ -93,4 +95,43 @@ test('a ratio from disturbed rounds is not printed; the reason is', () => {
   expect(text).toMatch(/bare https .*refused/);
   expect(text).not.toContain('0.25 (');
   expect(text).toContain('! no ratio of send to bare https: the rounds differ by 80 %');
+});
+
+test('a curve is a table, with what each more takes of memory', () => {
+  const at = (count: number, memoryBytes: number | null) => ({
+    ...{ at: count, perSecond: 2_000, p50Ms: 1, p99Ms: 4, ledgerBytes: null, memoryBytes },
+  });
+  const text = reportOf({
+    ...results([10, 10, 10], [40, 40, 40]),
+    growth: [
+      {
+        ...{ name: 'payloads stored', summary: 's', axis: 'payloads', scale: 'log' },
+        series: [
+          { name: 'send', points: [at(1_000, 50_000_000), at(1_001_000, 82_000_000)] },
+          { name: 'receive', points: [at(1_000, null)] },
+        ],
+      },
+    ],
+  });
+  expect(text).toMatch(/send, 1,001,000 +2,000 +1\.00 +4\.00 +– +78\.2/);
+  expect(text).toContain('memory of the node: 32 bytes for each from 1,000 to 1,001,000');
+  expect(text.match(/memory of the node: /g)).toHaveLength(1);
+});
+
+test('a long run is told with what is not flat', () => {
+  const point = {
+    ...{ seconds: 60, perSecond: 900, p50Ms: 1, p99Ms: 4, residentBytes: 2 ** 28 },
+    ...{ objectBytes: 1, stallMs: 61 },
+  };
+  const text = reportOf({
+    ...results([10, 10, 10], [40, 40, 40]),
+    soak: {
+      ...{ work: 'send', points: [point], memoryGrowth: 0.02, latencyGrowth: -0.1 },
+      ...{ stallMs: 61, faults: ['the event loop stood still'] },
+    },
+  });
+  expect(text).toContain('send for 60 s at full load:\n  900 per second (median)');
+  expect(text).toContain('p99 −10 % from');
+  expect(text).toContain('memory of the node +2 %, 256 MiB at the end');
+  expect(text).toContain('61.0 ms at most\n! the event loop stood still');
 });
