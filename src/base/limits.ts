@@ -37,6 +37,8 @@ export const SESSIONS_HARD_MAX = 1010;
 export const SESSION_IDLE_MS_MAX = 60_000;
 /** Requests of one session that may wait behind the one being answered; then it is closed. */
 export const PIPELINED_REQUESTS_MAX = 256;
+/** Tagged requests of one session that are executed beside each other; more wait for one to end. */
+export const REQUESTS_ABREAST_MAX = 64;
 /** What Node reads ahead of a body that waits behind another request: its stream and one read. */
 export const BODY_READ_AHEAD_BYTES_MAX = 128 * KIB;
 /** After an answer that ends a session, so long may its client take to read it and hang up. */

@@ -7,6 +7,7 @@ import { isIP } from 'node:net';
 import { connect, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Timers } from '../base/environment.ts';
 import { CodedError, isCoded, messageOf } from '../base/errors.ts';
+import { REQUESTS_ABREAST_MAX } from '../base/limits.ts';
 import { TAG_HEADER } from '../base/own-headers.ts';
 import { type Answer, AnswerReader } from './answer-reader.ts';
 import { type NodeAddress, urlOfAddress } from './node-address.ts';
@@ -39,8 +40,6 @@ export interface ExchangeFailure {
 const TAGS = 1_000_000_000;
 /** A larger body would keep others waiting, and is one that a node reads by another parser. */
 const LIGHT_BODY_BYTES_MAX = 48 * 1024;
-/** Requests of one session that may be unanswered; a node takes more. */
-const ABREAST_MAX = 64;
 /** Requests that were given up in one session, before it is too. */
 const FORGOTTEN_MAX = 16;
 
@@ -147,7 +146,9 @@ export class Session {
     if (this.idle) return true;
     if (!light || !this.#knowsTags) return false;
     const [first] = this.#pending.values();
-    return first?.light !== false && this.#pending.size + this.#forgotten.size < ABREAST_MAX;
+    return (
+      first?.light !== false && this.#pending.size + this.#forgotten.size < REQUESTS_ABREAST_MAX
+    );
   }
 
   /**

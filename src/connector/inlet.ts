@@ -29,6 +29,8 @@ interface Place {
 const DRAIN_MS_MAX = 5_000;
 const DRAIN_POLL_MS = 20;
 const SWEEP_MS = 1_000;
+/** Requests of one connection that may be under way: a Quorum node asks one thing at a time. */
+const CALLS_MAX = 16;
 
 export class Inlet {
   readonly server: Server;
@@ -54,7 +56,7 @@ export class Inlet {
   #take(socket: Socket, handle: (call: Call) => void, whole: readonly unknown[]): void {
     const connection = new PlainConnection(
       socket,
-      { requiresHost: true },
+      { requiresHost: true, callsMax: CALLS_MAX },
       {
         onCall: (call) => {
           place.calls += 1;

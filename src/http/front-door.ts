@@ -18,10 +18,12 @@ import {
   BODIES_IN_FLIGHT_BYTES_MAX,
   FORWARDING_MS_MAX,
   HELD_REQUESTS_LOOK_MS,
+  PIPELINED_REQUESTS_MAX,
   REQUEST_HEADER_BYTES_MAX,
   REQUEST_HEADERS_MS_MAX,
   REQUEST_MS_MAX,
   REQUEST_WAIT_MS_MAX,
+  REQUESTS_ABREAST_MAX,
   SESSION_IDLE_MS_MAX,
   SESSION_LINGER_MS_MAX,
   SESSIONS_HARD_MAX,
@@ -124,6 +126,9 @@ export function createFrontDoor(
 ): FrontDoor {
   return new HttpsFrontDoor(options, dependencies);
 }
+
+/** More than a session takes in; it says itself what becomes of those beyond. */
+const SESSION_CALLS_MAX = 2 * (PIPELINED_REQUESTS_MAX + REQUESTS_ABREAST_MAX);
 
 class HttpsFrontDoor implements FrontDoor {
   readonly #options: FrontDoorOptions;
@@ -327,7 +332,7 @@ class HttpsFrontDoor implements FrontDoor {
     });
     const connection = new PlainConnection(
       socket,
-      { requiresHost: false },
+      { requiresHost: false, callsMax: SESSION_CALLS_MAX },
       {
         onCall: (call) => {
           if (!this.#onCall(socket, call)) connection.stopListening();

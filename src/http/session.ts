@@ -5,7 +5,7 @@
  * here, and the connection is not read while too many do.
  */
 import type { TLSSocket } from 'node:tls';
-import { PIPELINED_REQUESTS_MAX } from '../base/limits.ts';
+import { PIPELINED_REQUESTS_MAX, REQUESTS_ABREAST_MAX } from '../base/limits.ts';
 import { type ClientCertificate, presentedCertificate } from './client-certificate.ts';
 import { ShownTransactions } from './shown-transactions.ts';
 
@@ -113,7 +113,7 @@ export class Session<Request extends SessionRequest> {
   #mayGo(request: Request): boolean {
     const [first] = this.#active;
     if (first === undefined) return !this.#answerPending;
-    return request.abreast && first.abreast && this.#active.length < PIPELINED_REQUESTS_MAX;
+    return request.abreast && first.abreast && this.#active.length < REQUESTS_ABREAST_MAX;
   }
 
   /**

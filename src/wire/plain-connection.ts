@@ -20,6 +20,8 @@ export interface PlainConnectionDependencies {
 }
 
 export interface PlainConnectionOptions {
+  /** Requests that may be unanswered; what follows them stays unread. */
+  readonly callsMax: number;
   /** Requests without a `host` are not ordinary here. */
   readonly requiresHost: boolean;
 }
@@ -31,8 +33,10 @@ export class PlainConnection implements CallConnection {
   readonly socket: Socket;
   readonly #options: PlainConnectionOptions;
   readonly #deps: PlainConnectionDependencies;
-  /** Bytes of a head that has not come in whole. */
+  /** Bytes of a head that has not come in whole, or that must wait. */
   #held: Buffer | undefined;
+  /** Nothing is read until there is room again for requests or for answers. */
+  #full = false;
   /** Its body has not come in whole. */
   #reading: PlainCall | undefined;
   /** Requests whose answers leave in their order; the first one's is next. */
@@ -73,6 +77,7 @@ export class PlainConnection implements CallConnection {
 
   /** A request has come in only in part. */
   get partial(): 'head' | 'body' | undefined {
+    if (this.#full) return undefined;
     if (this.#held !== undefined) return 'head';
     return this.#reading === undefined ? undefined : 'body';
   }
@@ -90,15 +95,19 @@ export class PlainConnection implements CallConnection {
   readonly #onData = (chunk: Buffer): void => {
     switch (this.#state) {
       case 'plain':
-        this.#take(chunk);
+        if (!this.#full) {
+          this.#take(chunk);
+          return;
+        }
+        this.#held = joined(this.#held, chunk);
         return;
       case 'leaving':
-        this.#held = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
+        this.#held = joined(this.#held, chunk);
     }
   };
 
   #take(chunk: Buffer): void {
-    const bytes = this.#held === undefined ? chunk : Buffer.concat([this.#held, chunk]);
+    const bytes = joined(this.#held, chunk);
     this.#held = undefined;
     let at = 0;
     const reading = this.#reading;
@@ -107,6 +116,12 @@ export class PlainConnection implements CallConnection {
       if (reading.complete) this.#reading = undefined;
     }
     while (at < bytes.length && this.#state === 'plain') {
+      if (this.#open.size >= this.#options.callsMax || this.congested) {
+        this.#held = bytes.subarray(at);
+        this.#full = true;
+        this.socket.pause();
+        return;
+      }
       const head = readHead(bytes, at);
       if (head === 'partial') {
         this.#held = bytes.subarray(at);
@@ -123,6 +138,14 @@ export class PlainConnection implements CallConnection {
       this.#open.add(call);
       this.#deps.onCall(call);
     }
+  }
+
+  /** Reads on, if there is room again. */
+  #readOn(): void {
+    if (!this.#full || this.#open.size >= this.#options.callsMax || this.congested) return;
+    this.#full = false;
+    if (this.#state === 'plain') this.#take(NOTHING);
+    if (!this.#full && this.#state !== 'leaving') this.socket.resume();
   }
 
   letPass(call: PlainCall): void {
@@ -186,17 +209,19 @@ export class PlainConnection implements CallConnection {
     this.#flushing = false;
     const { socket } = this;
     if (!socket.writable || this.#out.length === 0) return;
-    const bytes = joined(this.#out, this.#outBytes);
+    const bytes = inOnePiece(this.#out, this.#outBytes);
     this.#out = [];
     this.#outBytes = 0;
     socket.write(bytes, this.#onTaken);
     if (this.#endsAfterFlush) socket.end();
     if (!this.congested) this.#noteWritten();
     if (this.#state === 'leaving') this.#leaveIfIdle();
+    this.#readOn();
   }
 
   readonly #onTaken = (): void => {
     if (!this.congested) this.#noteWritten();
+    this.#readOn();
   };
 
   #noteWritten(): void {
@@ -244,12 +269,18 @@ export class PlainConnection implements CallConnection {
   };
 }
 
+const NOTHING: Buffer = Buffer.alloc(0);
+
+function joined(held: Buffer | undefined, chunk: Buffer): Buffer {
+  return held === undefined ? chunk : Buffer.concat([held, chunk]);
+}
+
 function ignore(): void {
   // A listener must be there: an error that nobody listens to would end the process.
 }
 
 /** Heads are Latin-1 in memory as on the wire. */
-function joined(pieces: readonly (string | Uint8Array)[], length: number): Buffer {
+function inOnePiece(pieces: readonly (string | Uint8Array)[], length: number): Buffer {
   const bytes = Buffer.allocUnsafe(length);
   let at = 0;
   for (const piece of pieces) {

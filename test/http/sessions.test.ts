@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Application } from '../../src/apps/interface.ts';
+import { REQUESTS_ABREAST_MAX } from '../../src/base/limits.ts';
 import { testIdentity } from './certificates.ts';
 import { askOnce, codeOf, jsonOf, RawClient } from './client.ts';
 import { type House, openHouse } from './house.ts';
@@ -117,6 +118,21 @@ describe('tagged requests', () => {
       'ResourceNotFound',
       '7',
     ]);
+    client.close();
+  });
+
+  test('beyond the bound wait until one of those before them is answered', async () => {
+    const letGo = gate();
+    const client = await RawClient.connect(house, house.user);
+    const tags = Array.from({ length: REQUESTS_ABREAST_MAX + 6 }, (_, at) => String(at));
+    client.send(tags.map((tag) => tagged(tag, get(1))).join(''));
+    await until(() => house.service.runs.length === REQUESTS_ABREAST_MAX);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(house.service.runs).toHaveLength(REQUESTS_ABREAST_MAX);
+    letGo();
+    const told = [];
+    for (const _tag of tags) told.push((await client.reply()).headers.get('x-concordat-tag'));
+    expect(new Set(told)).toEqual(new Set(tags));
     client.close();
   });
 

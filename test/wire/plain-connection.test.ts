@@ -29,7 +29,7 @@ beforeEach(async () => {
   server = createServer({ allowHalfOpen: true }, (socket) => {
     connection = new PlainConnection(
       socket,
-      { requiresHost: false },
+      { requiresHost: false, callsMax: 8 },
       {
         onCall: (call) => calls.push(call),
         onUnusual: (given) => whole.emit('connection', given),
@@ -227,6 +227,41 @@ describe('answers', () => {
     await until(() => heard.endsWith('\r\n\r\n'));
     await until(() => connection.idle);
     expect(heard).toBe('HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\n');
+  });
+});
+
+describe('a client that asks for more than it is given', () => {
+  test('finds what is beyond the bound unread, until others are answered', async () => {
+    client.write(Array.from({ length: 20 }, (_, at) => get(`/${at}`)).join(''));
+    await callsCome(8);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([calls.length, connection.partial]).toEqual([8, undefined]);
+    for (let at = 0; at < 20; at += 1) {
+      const target = `/${at}`;
+      await until(() => calls.length > at);
+      expect(calls[at]?.target).toBe(target);
+      answer(calls[at], target);
+    }
+    await until(() => heard.endsWith('/19'));
+  });
+
+  test('and reads no answers is not read either, whichever may pass', async () => {
+    client.pause();
+    client.write(get('/a').repeat(10_000));
+    const body = 'x'.repeat(1_000_000);
+    let answered = 0;
+    for (let quiet = 0; quiet < 20; quiet += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      for (; answered < calls.length; answered += 1) {
+        quiet = 0;
+        calls[answered]?.letPass();
+        answer(calls[answered], body);
+      }
+    }
+    expect(answered).toBeLessThan(100);
+    client.resume();
+    const before = answered;
+    await until(() => calls.length > before);
   });
 });
 
