@@ -205,6 +205,24 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     seedsMax: 400,
   },
   {
+    name: 'a recovery that asks for one ledger too few',
+    changes: change(
+      'node/recovering/choosing.ts',
+      'return Math.floor(nodes.length / 2) + 1;',
+      'return Math.max(1, Math.floor(nodes.length / 2));',
+    ),
+    seedsMax: 20,
+  },
+  {
+    name: 'a recovery that counts a copy',
+    changes: change(
+      'node/recovering/choosing.ts',
+      'const counted = owners.size + Math.min(nobodys.length, unnamed);',
+      'const counted = ledgers.length + Math.min(nobodys.length, unnamed);',
+    ),
+    seedsMax: 20,
+  },
+  {
     name: 'a fresh secret kept from nodes on their way out',
     changes: change(
       'node/unproven-restart.ts',

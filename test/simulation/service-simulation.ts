@@ -7,6 +7,7 @@ import { Audit } from './audit.ts';
 import { CanaryWatch } from './canary-watch.ts';
 import { Clients } from './clients.ts';
 import { CommitCheck } from './commit-check.ts';
+import { Disaster } from './disaster.ts';
 import type { FaultCounts } from './fault-counts.ts';
 import { Fleet } from './fleet.ts';
 import { HistoryCheck } from './history-check.ts';
@@ -62,6 +63,7 @@ class ServiceSimulation {
   readonly #clients: Clients;
   readonly #troubles: Troubles;
   readonly #canaries = new CanaryWatch();
+  readonly #disaster: Disaster;
 
   constructor(options: ServiceOptions) {
     this.#options = options;
@@ -73,7 +75,11 @@ class ServiceSimulation {
     const commits = new CommitCheck(this.#world, this.#fleet, (machine) =>
       this.#troubles.onCommit(machine),
     );
-    this.#world.look = () => commits.look();
+    this.#disaster = new Disaster(this.#world, this.#fleet, options.seed);
+    this.#world.look = () => {
+      commits.look();
+      this.#disaster.look();
+    };
   }
 
   async run(): Promise<ServiceResult> {
@@ -134,10 +140,12 @@ class ServiceSimulation {
     }
     this.#clients.start();
     this.#troubles.begin();
+    this.#disaster.begin();
     await world.play(world.settings.faultsMs);
     const peace = new Peace(world, this.#fleet, this.#clients, this.#troubles);
     await peace.demand();
     await this.#judge(peace.voters());
+    await this.#disaster.judge();
   }
 
   /** Everything is at rest. */

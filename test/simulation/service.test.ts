@@ -68,6 +68,8 @@ const FAULTS = [
   ...['membership: retired node returns', 'client: request repeated'],
   'partition: the late, then those that know',
   ...['client: recipient away', 'client: key added in flight'],
+  ...['disaster: a majority survives', 'disaster: too few survive'],
+  'disaster: a copy among the survivors',
 ];
 
 /** Rarer ones, that a long run must have injected as well. */

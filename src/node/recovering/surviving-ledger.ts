@@ -5,7 +5,7 @@
  */
 import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type AuditedEntry, verifyLedger } from '../../audit/ledger.ts';
+import { type AuditedEntry, type Level, verifyLedger } from '../../audit/ledger.ts';
 import { type HistoricalSecret, historicalSecret } from '../../audit/secret-rules.ts';
 import { hexOf } from '../../base/bytes.ts';
 import { CodedError, isCoded } from '../../base/errors.ts';
@@ -50,6 +50,8 @@ export interface SurvivingLedger {
   /** Chunk files up to the last signature, oldest first. */
   readonly files: readonly string[];
   readonly configurations: readonly VotingNodes[];
+  /** Where each of its views begins. */
+  readonly views: readonly TxId[];
   /** Hexadecimal roots at the ends of committed chunks. */
   readonly roots: ReadonlyMap<number, string>;
   readonly secretRows: readonly HistoricalSecret[];
@@ -57,8 +59,10 @@ export interface SurvivingLedger {
 }
 
 export interface JudgeOptions {
-  /** PEM of the certificate that the lost service had last. */
-  readonly serviceCertificatePem: string;
+  /** PEM of the certificate that the lost service had last; any will do when absent. */
+  readonly serviceCertificatePem?: string;
+  /** `full` when absent: a simulation has keys that nobody can verify. */
+  readonly level?: Level;
   readonly onProgress?: (bytes: number) => void;
   readonly signal?: AbortSignal;
 }
@@ -77,15 +81,17 @@ export async function ledgerFolderOf(given: string): Promise<string> {
 /** Judges a ledger; rejects with `LedgerRefused` and the reason. */
 export async function judgeLedger(
   given: string,
-  { serviceCertificatePem, onProgress, signal }: JudgeOptions,
+  { serviceCertificatePem, level = 'full', onProgress, signal }: JudgeOptions,
 ): Promise<SurvivingLedger> {
   const folder = await ledgerFolderOf(given);
   const reader = new Reader();
   try {
     const verdict = await verifyLedger(folder, {
-      level: 'full',
+      level,
       afterCrash: true,
-      serviceCertificate: serviceCertificatePem,
+      ...(serviceCertificatePem === undefined
+        ? {}
+        : { serviceCertificate: serviceCertificatePem }),
       onEntry: (entry) => reader.take(entry),
       ...(onProgress === undefined ? {} : { onProgress: ({ bytes }) => onProgress(bytes) }),
       ...(signal === undefined ? {} : { signal }),
@@ -96,7 +102,9 @@ export async function judgeLedger(
     const { end, ...rest } = reader;
     if (end === undefined) throw refused(given, 'it holds no signature');
     const serviceStatus = verdict.service?.status ?? 'none';
-    if (serviceStatus !== 'Open') throw refused(given, notOpen(serviceStatus));
+    // Only a full verification follows what becomes of the service.
+    if (level === 'full' && serviceStatus !== 'Open')
+      throw refused(given, notOpen(serviceStatus));
     return {
       ...{ given, folder, end, serviceStatus },
       isBackup: backup !== undefined,
@@ -107,6 +115,7 @@ export async function judgeLedger(
       committed: reader.committed,
       files: reader.files.slice(0, reader.files.indexOf(rest.endFile) + 1),
       configurations: rest.configurations,
+      views: reader.views,
       roots: rest.roots,
       secretRows: rest.secretRows,
     };
@@ -138,12 +147,12 @@ class Reader {
   readonly roots = new Map<number, string>();
   readonly secretRows: HistoricalSecret[] = [];
   #nodes = NO_NODES;
-  #views: TxId[] = [];
+  readonly views: TxId[] = [];
   #committed = 0;
 
   /** Up to a committed chunk's end, or as far as a signature's tree was flushed: both say it. */
   get committed(): TxId | undefined {
-    const start = this.#views.findLast(({ seqno }) => seqno <= this.#committed);
+    const start = this.views.findLast(({ seqno }) => seqno <= this.#committed);
     if (start === undefined) return undefined;
     return { view: start.view, seqno: seqnoOf(this.#committed) };
   }
@@ -151,7 +160,7 @@ class Reader {
   take({ entry, file, offset, publicMaps }: AuditedEntry): void {
     if (this.files.at(-1) !== file) this.files.push(file);
     const [view, seqno] = [viewOf(entry.view), seqnoOf(entry.seqno)];
-    if (this.#views.at(-1)?.view !== view) this.#views.push({ view, seqno });
+    if (this.views.at(-1)?.view !== view) this.views.push({ view, seqno });
     const row = historicalSecret(publicMaps, seqno);
     if (row !== undefined) this.secretRows.push(row);
     const nodes = nodesAfter(this.#nodes, entry.publicMaps);
