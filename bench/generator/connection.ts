@@ -70,6 +70,11 @@ export class Connection {
     });
   }
 
+  /** False once either side has closed it: a service closes what is idle for long. */
+  get isOpen(): boolean {
+    return !this.#socket.destroyed && this.#socket.writable;
+  }
+
   /** Sends requests one after another until the load says that it is enough. */
   start(load: Load): void {
     this.#reader = new AnswerReader(load.keepBodies);

@@ -12,18 +12,24 @@ const SAID_MAX = 300;
 
 interface Opened {
   readonly target: Target;
-  readonly connections: readonly Connection[];
+  readonly connections: Connection[];
 }
 
 const opened = new Map<string, Opened>();
 
 async function open(name: string, target: Target): Promise<void> {
+  const to: Opened = { target, connections: [] };
+  await connect(to);
+  opened.set(name, to);
+}
+
+/** Opens those that are not, or not any more: a turn may come long after the one before. */
+async function connect({ target, connections }: Opened): Promise<void> {
   const stride = Math.max(1, Math.floor(target.requests.length / target.connections));
-  const connections: Connection[] = [];
   for (let number = 0; number < target.connections; number += 1) {
-    connections.push(await Connection.open(target, number * stride));
+    if (connections[number]?.isOpen === true) continue;
+    connections[number] = await Connection.open(target, number * stride);
   }
-  opened.set(name, { target, connections });
 }
 
 function close(name: string): void {
@@ -91,6 +97,7 @@ async function obey(order: Order): Promise<Report> {
   }
   const target = opened.get(order.name);
   if (target === undefined) throw new Error(`no connections are open to ${order.name}`);
+  await connect(target);
   return { kind: 'ran', result: await run(target, order.limit) };
 }
 

@@ -216,6 +216,24 @@ describe('the generator', () => {
     await expect(generator.run('it', { milliseconds: 200 })).rejects.toThrow(/closed|RESET/);
   });
 
+  test('opens anew what the server closed between two runs', async () => {
+    const sockets: Socket[] = [];
+    const port = await serve((socket) => {
+      sockets.push(socket);
+      socket.write(OK);
+    });
+    const generator = startGenerator();
+    await generator.open('it', targetOf(port, ['/'], 2));
+    await generator.run('it', { requests: 4 });
+    const closed = [...new Set(sockets)].map(
+      (socket) => new Promise((resolve) => socket.once('close', resolve).end()),
+    );
+    await Promise.all(closed);
+    sockets.length = 0;
+    expect((await generator.run('it', { requests: 4 })).requests).toBe(4);
+    expect(new Set(sockets).size).toBe(2);
+  });
+
   test('says where nobody listens', async () => {
     const generator = startGenerator();
     await expect(generator.open('it', targetOf(1, ['/'], 1))).rejects.toThrow('127.0.0.1:1');
