@@ -58,7 +58,7 @@ export async function askToJoin(
           `waiting to be trusted as node ${trust.nodeId}`,
           tries,
           undefined,
-          'tries',
+          ' tries',
         );
         await whilePending();
         redirects = 0;
@@ -70,7 +70,7 @@ export async function askToJoin(
           ({ address } = reply);
           continue;
         }
-        log.progress(`${address} and others send it on in a circle`, tries, undefined, 'tries');
+        log.progress(`${address} and others send it on in a circle`, tries, undefined, ' tries');
         address = await nextTarget();
         redirects = 0;
         break;
@@ -80,12 +80,12 @@ export async function askToJoin(
           `${address} cannot let it in yet: ${said(reply)}`,
           tries,
           undefined,
-          'tries',
+          ' tries',
         );
         address = await nextTarget();
         break;
       case 'silence':
-        log.progress(`asking to join: ${reply.why}`, tries, undefined, 'tries');
+        log.progress(`asking to join: ${reply.why}`, tries, undefined, ' tries');
         address = await nextTarget();
         redirects = 0;
         break;
