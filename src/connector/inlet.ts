@@ -114,8 +114,10 @@ export class Inlet {
 
   #endIdle(): void {
     this.server.closeIdleConnections();
-    for (const [socket, { connection }] of this.#places) {
-      if (connection.idle && !connection.congested) socket.destroySoon();
+    for (const [socket, { connection, calls }] of this.#places) {
+      // Who has only just come, or is in the middle of asking, is still served.
+      const asks = calls === 0 || connection.partial !== undefined || !connection.idle;
+      if (!asks && !connection.congested) socket.destroySoon();
     }
   }
 }

@@ -102,6 +102,18 @@ describe('a connection', () => {
 });
 
 describe('when it stops', () => {
+  test('a request that is on its way, or half here, is still answered', async () => {
+    client.write(GET.slice(0, 10));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const stopped = inlet.close();
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    client.write(GET.slice(10));
+    await until(() => calls.length === 1);
+    answer(calls[0]);
+    await stopped;
+    expect(heard.endsWith('ok')).toBe(true);
+  });
+
   test('connections end after the answers they wait for, of either way of reading', async () => {
     const other = connect((inlet.server.address() as AddressInfo).port, '127.0.0.1');
     other.write('OPTIONS /b HTTP/1.1\r\nHost: localhost\r\n\r\n');
