@@ -12,7 +12,7 @@ import type { ArchiveLookup, ReadView, Transaction } from '../kv/tables.ts';
 export type Verb = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE';
 
 /** Names as CCF's (http-api.md §6). They are tried in the order an endpoint lists them. */
-export type AuthenticationPolicy = 'no_auth' | 'user_cert' | 'member_cert' | 'any_cert';
+export type AuthenticationPolicy = 'no_auth' | 'jwt' | 'user_cert' | 'member_cert' | 'any_cert';
 
 /** Who is asking, as the policy that passed established it. */
 export type Caller =
@@ -22,6 +22,14 @@ export type Caller =
       /** Lowercase hex SHA-256 of the certificate (DER). */
       readonly id: string;
       readonly certificatePem: string;
+    }
+  | {
+      readonly policy: 'jwt';
+      /** Whom members named as the holder of the key; `iss` is what the token says. */
+      readonly keyIssuer: string;
+      /** Of the token, whose signature and times are good. Whom it was made for is not checked. */
+      readonly header: Readonly<Record<string, unknown>>;
+      readonly payload: Readonly<Record<string, unknown>>;
     };
 
 /** A request, as it came in but for its transport. */

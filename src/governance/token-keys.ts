@@ -14,7 +14,7 @@ import { jsonRow } from './tables.ts';
 export const TOKEN_KEYS = 'public:ccf.gov.jwt.public_signing_keys_metadata_v2';
 
 /** One key of a row: DER of the key in base64, and who signs tokens with it. */
-interface TokenKey {
+export interface TokenKey {
   readonly public_key: string;
   readonly issuer: string;
   /** The only issuer whose name a token of this key may carry. */
@@ -22,6 +22,21 @@ interface TokenKey {
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;
+
+/**
+ * The keys under a key id, one for each issuer that has it. CCF's tables of version 6 and before
+ * are not looked into: no ledger of ours has rows there, and no issuer's removal would reach them.
+ */
+export function tokenKeysNamed(view: ReadView, kid: string): readonly TokenKey[] {
+  const row = view.table(TOKEN_KEYS).get(utf8(kid));
+  if (row === undefined) return [];
+  const known = readRows.get(row) ?? keysIn(row);
+  readRows.set(row, known);
+  return known;
+}
+
+// A row's bytes are one object for as long as the row stands, so they carry what was read of them.
+const readRows = new WeakMap<Uint8Array, readonly TokenKey[]>();
 
 /** Issuer → JSON `{auto_refresh?, ca_cert_bundle_name?}`. */
 export const TOKEN_ISSUERS = 'public:ccf.gov.jwt.issuers';

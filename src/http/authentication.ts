@@ -1,31 +1,44 @@
 /**
  * Who is asking (http-api.md §6): the endpoint's policies are tried in its order, the first that
- * passes wins. TLS asks for a certificate and accepts any; what it is worth is decided here.
+ * passes wins. TLS asks for a certificate and accepts any; what it is worth is decided here,
+ * and what a token is worth in `token-authentication.ts`.
  */
 import type { AuthenticationPolicy, Caller, RequestError } from '../apps/interface.ts';
 import type { Clock } from '../base/environment.ts';
 import { MEMBER_CERTS, USER_CERTS } from '../governance/tables.ts';
 import type { ReadView } from '../kv/tables.ts';
 import type { ClientCertificate } from './client-certificate.ts';
+import { callerOfToken, TOKEN_CHALLENGE } from './token-authentication.ts';
 
 const ANYONE: Caller = { policy: 'no_auth' };
 const MESSAGE = 'Invalid authentication credentials.';
 const CODE = 'InvalidAuthenticationInfo';
 
+/** What a request brings to say who it is from. */
+export interface Credentials {
+  /** Of its connection. */
+  readonly certificate: ClientCertificate | undefined;
+  /** Name, value, name, value, as they came. */
+  readonly rawHeaders: readonly string[];
+}
+
 /** The caller as the first passing policy establishes it, or the 401 that says why none passed. */
 export function authenticate(
   policies: readonly AuthenticationPolicy[],
-  certificate: ClientCertificate | undefined,
+  credentials: Credentials,
   view: ReadView,
   clock: Clock,
 ): Caller | RequestError {
   const details: { auth_policy: string; code: string; message: string }[] = [];
   for (const policy of policies) {
-    const verdict = tryPolicy(policy, certificate, view, clock);
+    const verdict = tryPolicy(policy, credentials, view, clock);
     if (typeof verdict !== 'string') return verdict;
     details.push({ auth_policy: policy, code: CODE, message: verdict });
   }
-  return { status: 401, code: CODE, message: MESSAGE, details };
+  const error = { status: 401, code: CODE, message: MESSAGE, details };
+  // As in CCF, it is for the last policy to say what it asks for (http-api.md §2).
+  if (policies.at(-1) !== 'jwt') return error;
+  return { ...error, headers: { 'www-authenticate': TOKEN_CHALLENGE } };
 }
 
 /** Whether `authenticate` found a caller. */
@@ -35,13 +48,15 @@ export function isCaller(found: Caller | RequestError): found is Caller {
 
 function tryPolicy(
   policy: AuthenticationPolicy,
-  certificate: ClientCertificate | undefined,
+  { certificate, rawHeaders }: Credentials,
   view: ReadView,
   clock: Clock,
 ): Caller | string {
   switch (policy) {
     case 'no_auth':
       return ANYONE;
+    case 'jwt':
+      return callerOfToken(rawHeaders, view, clock);
     case 'user_cert':
       if (certificate === undefined) return 'No caller user certificate';
       return (

@@ -8,6 +8,7 @@ import { BODY_READ_AHEAD_BYTES_MAX } from '../base/limits.ts';
 import { renderCcfError } from './answers.ts';
 import { isCaller } from './authentication.ts';
 import type { Backend, RunResult } from './backend.ts';
+import { bringsAuthorization } from './bearer-token.ts';
 import type { BodyBudget } from './body-budget.ts';
 import type { Exchange } from './exchange.ts';
 import { type Execution, shownTxId } from './execution.ts';
@@ -196,13 +197,17 @@ export class Dispatcher {
    */
   #identify(exchange: Exchange, { route }: Plan, goOn: () => void): boolean {
     const { backend, execution } = this.#deps;
-    const { session } = exchange;
-    const caller = execution.caller(route.endpoint, session);
+    const { certificate } = exchange.session;
+    const { rawHeaders } = exchange;
+    const caller = execution.caller(route.endpoint, { certificate, rawHeaders });
     if (isCaller(caller)) {
       exchange.caller = caller;
       return true;
     }
-    if (exchange.caughtUp || backend.isPrimary() || session.certificate === undefined) {
+    const { authentication } = route.endpoint;
+    const bringsToken = authentication.includes('jwt') && bringsAuthorization(rawHeaders);
+    const isNobody = certificate === undefined && !bringsToken;
+    if (exchange.caughtUp || backend.isPrimary() || isNobody) {
       this.#refuse(exchange, caller, route.application);
       return false;
     }

@@ -11,9 +11,8 @@ import type {
 } from '../apps/interface.ts';
 import type { Clock } from '../base/environment.ts';
 import type { TxId } from '../base/ids.ts';
-import { authenticate } from './authentication.ts';
+import { authenticate, type Credentials } from './authentication.ts';
 import type { Backend, RunOptions, RunResult } from './backend.ts';
-import type { ClientCertificate } from './client-certificate.ts';
 import { errorSaid, refusalAnswer } from './refusals.ts';
 import type { Route } from './router.ts';
 
@@ -46,13 +45,10 @@ export class Execution {
   }
 
   /** Who asks, by this node's newest state. */
-  caller(
-    { authentication }: Endpoint,
-    client: { readonly certificate: ClientCertificate | undefined },
-  ): Caller | RequestError {
+  caller({ authentication }: Endpoint, credentials: Credentials): Caller | RequestError {
     if (authentication[0] === 'no_auth') return ANYONE;
     const { backend, clock } = this.#deps;
-    return authenticate(authentication, client.certificate, backend.current(), clock);
+    return authenticate(authentication, credentials, backend.current(), clock);
   }
 
   /** What touches no table and wants nothing further needs no turn of the executing thread. */

@@ -123,7 +123,7 @@ export class ForwardedRequests {
     const { endpoint, application } = route;
     try {
       const certificate = this.#certificate(callerCertificate);
-      const caller = execution.caller(endpoint, { certificate });
+      const caller = execution.caller(endpoint, { certificate, rawHeaders: call.rawHeaders });
       if (!isCaller(caller)) return refused(caller, application, call);
       call.caller = caller;
       const result = await execution.run(route, call, options);

@@ -2,7 +2,8 @@
  * Request headers, read from the raw list: name, value, name, value, in wire order.
  *
  * One pass per request finds all that the front door itself needs. Headers by which a proxy would
- * vouch for a caller are not shown to anyone: who asks is decided by TLS alone (design decision 6).
+ * vouch for a caller are not shown to anyone: who asks is decided by TLS, or by a token
+ * that its issuer signed (design decision 6).
  */
 import { IDENTITY_HEADERS } from '../base/identity-headers.ts';
 import { REQUEST_HEADER_BYTES_MAX, REQUEST_HEADERS_COUNT_MAX } from '../base/limits.ts';

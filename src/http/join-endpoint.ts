@@ -83,7 +83,7 @@ class Application {
   constructor(backend: JoinBackend, desk: JoinDesk, { body, caller }: AppRequest) {
     this.#backend = backend;
     this.#desk = desk;
-    this.#certificatePem = caller.policy === 'no_auth' ? '' : caller.certificatePem;
+    this.#certificatePem = 'certificatePem' in caller ? caller.certificatePem : '';
     this.#publicKeyDer = certificatePublicKeyDer(this.#certificatePem);
     this.#nodeId = sha256Hex(this.#publicKeyDer);
     this.#body = parseJoinRequest(body);

@@ -25,7 +25,13 @@ export function openApiDocument(
     paths[path] ??= pathItem(path);
     paths[path][route.endpoint.verb.toLowerCase()] = operation(path, route);
   }
-  return { components: COMPONENTS, info, openapi: '3.0.0', paths, servers: [] };
+  const takesTokens = routes.some(({ endpoint }) => !endpoint.hidden && takesToken(endpoint));
+  const components = takesTokens ? { ...COMPONENTS, securitySchemes: TOKENS } : COMPONENTS;
+  return { components, info, openapi: '3.0.0', paths, servers: [] };
+}
+
+function takesToken({ authentication }: Route['endpoint']): boolean {
+  return authentication.includes('jwt');
 }
 
 function pathItem(path: string): Record<string, unknown> {
@@ -45,12 +51,18 @@ function operation(path: string, { endpoint, forwarding }: Route): JsonObject {
     // OpenAPI 3.0 has no word for TLS client certificates, so CCF too leaves them out of
     // `security`.
     'x-concordat-authentication': authentication,
+    ...(takesToken(endpoint) ? { security: securityOf(authentication) } : {}),
     ...rest,
     responses: {
       ...(responses ?? JSON_RESPONSE),
       default: { $ref: '#/components/responses/default' },
     },
   };
+}
+
+/** An empty requirement says that it goes without any (OpenAPI 3.0 §4.7.30). */
+function securityOf(policies: Route['endpoint']['authentication']): readonly JsonObject[] {
+  return policies.includes('no_auth') ? [{ jwt: [] }, {}] : [{ jwt: [] }];
 }
 
 /** As CCF makes them: `GET /app/log/private` is GetAppLogPrivate. */
@@ -65,6 +77,8 @@ const JSON_RESPONSE = {
     content: { 'application/json': { schema: {} } },
   },
 } as const;
+
+const TOKENS = { jwt: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } } as const;
 
 const COMPONENTS = {
   responses: {

@@ -64,7 +64,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     exchange: '016-get-private-member-cert',
     differs: /^header www-authenticate is missing|^\/error\/details/,
-    why: 'token and COSE policies, and their challenges, come later',
+    why: 'the policy for users’ COSE requests, and its challenge, come later',
   },
   {
     exchange: '017-post-private-bad-json',

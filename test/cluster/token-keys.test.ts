@@ -15,7 +15,9 @@ import {
   httpsDouble,
   TLS_AUTHORITY,
 } from '../attestation/azure/https-double.ts';
+import { askOnce } from '../http/client.ts';
 import { generateIdentity } from '../support/gov-identity.ts';
+import { TokenSigner } from '../support/token-signer.ts';
 import { BuiltService, THIS_BUILD } from './built-nodes.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'concordat-token-keys-'));
@@ -183,4 +185,29 @@ test('authorities that members did not name are not believed', async () => {
 test('an issuer that is taken back is asked no more, and its keys are gone', async () => {
   await decide(['remove_jwt_issuer', { issuer: `${issuer.url}/tenant/v2.0` }]);
   expect(await shownKeys()).toEqual({});
+}, 60_000);
+
+test('whom an issuer vouches for is let in while members hold its keys for good', async () => {
+  const name = 'https://issuer.example/v2.0';
+  const [rsa, ec] = [new TokenSigner('rsa'), new TokenSigner('ec', 'ES256')];
+  const { hostname: host, port } = new URL(ready.url);
+  const statuses = async (): Promise<readonly number[]> => {
+    const exp = Math.floor(Date.now() / 1000) + 3600;
+    const replies = [rsa, ec].map((signer) => {
+      const authorization = `Bearer ${signer.token({ iss: name, exp })}`;
+      const target = { host, port: Number(port) };
+      const options = { headers: { authorization } };
+      return askOnce(target, undefined, 'GET', '/app/log/private/count', options);
+    });
+    return (await Promise.all(replies)).map(({ status }) => status);
+  };
+  expect(await statuses()).toEqual([401, 401]);
+  const set = { issuer: name, jwks: { keys: [rsa.jwk(name), ec.jwk(name)] } };
+  await decide(['set_jwt_issuer', set]);
+  expect(await statuses()).toEqual([200, 200]);
+  const rotated = { issuer: name, jwks: { keys: [ec.jwk(name)] } };
+  await decide(['set_jwt_public_signing_keys', rotated]);
+  expect(await statuses()).toEqual([401, 200]);
+  await decide(['remove_jwt_issuer', { issuer: name }]);
+  expect(await statuses()).toEqual([401, 401]);
 }, 60_000);

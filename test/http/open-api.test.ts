@@ -118,6 +118,26 @@ test.each([
   }
 });
 
+test('where tokens are taken is said as CCF says it', async () => {
+  const recorded = recordings().find(({ name }) => name === '073-app-openapi');
+  const theirs = JSON.parse(recorded?.answerBody.toString() ?? '') as Document;
+  const ours = await documentOf('app');
+  const schemeOf = ({ components }: Json): unknown =>
+    (components as { readonly securitySchemes?: Json }).securitySchemes?.jwt;
+  expect(schemeOf(ours)).toEqual(schemeOf(theirs));
+  const takesTokens = ({ security = [] }: Operation): boolean =>
+    (security as readonly Json[]).some((requirement) => 'jwt' in requirement);
+  const shared = operations(theirs).filter(([path, verb]) => ours.paths[path]?.[verb]);
+  for (const [path, verb, operation] of shared) {
+    const own = ours.paths[path]?.[verb];
+    expect(own === undefined || takesTokens(own), `${verb} ${path}`).toBe(
+      takesTokens(operation),
+    );
+  }
+  expect(shared.filter(([, , operation]) => takesTokens(operation)).length).toBeGreaterThan(6);
+  expect(schemeOf(await documentOf('node'))).toBeUndefined();
+});
+
 /** Of an operation and of its path. */
 function parameterNames(document: Document, path: string, verb: string): readonly string[] {
   const item = document.paths[path];

@@ -130,6 +130,11 @@ describe('who asks', () => {
         code: 'InvalidAuthenticationInfo',
         details: [
           {
+            auth_policy: 'jwt',
+            code: 'InvalidAuthenticationInfo',
+            message: 'Missing authorization header',
+          },
+          {
             auth_policy: 'user_cert',
             code: 'InvalidAuthenticationInfo',
             message: 'No caller user certificate',

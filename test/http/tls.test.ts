@@ -87,7 +87,10 @@ describe('a client certificate', () => {
       expect(reply.status).toBe(401);
       expect(jsonOf(reply)).toMatchObject({
         error: {
-          details: [{ auth_policy: 'user_cert', message: expect.stringMatching(sentence) }],
+          details: [
+            { auth_policy: 'jwt', message: 'Missing authorization header' },
+            { auth_policy: 'user_cert', message: expect.stringMatching(sentence) },
+          ],
         },
       });
       await own.close();

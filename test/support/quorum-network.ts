@@ -84,7 +84,7 @@ function addOrganisation(
   };
   tx.table(ORGANISATIONS).put(id, utf8(JSON.stringify(row)));
   const caller = callerOfOrganisation(node);
-  if (caller.policy !== 'no_auth') {
+  if ('certificatePem' in caller) {
     tx.table(ORGANISATION_CERTIFICATES).put(utf8(caller.id), id);
   }
   for (const { publicKey, privateKey } of keys) {

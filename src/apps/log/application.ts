@@ -58,7 +58,8 @@ export function createLogApplication(): Application {
   };
 }
 
-const USERS: readonly AuthenticationPolicy[] = ['user_cert'];
+/** The sample takes `user_cose_sign1` too. */
+const USERS: readonly AuthenticationPolicy[] = ['jwt', 'user_cert'];
 
 type Rest = Pick<Endpoint, 'openApi' | 'handle'>;
 
