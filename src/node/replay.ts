@@ -43,9 +43,14 @@ export interface ReplayRequest {
     readonly seqno: Seqno;
     /**
      * Fills the store, if its state is the one at `root` (hexadecimal, over all leaves up to and
-     * with that of `seqno`); false if it is not, or cannot be had.
+     * with that of `seqno`); false if it is not, or cannot be had. `secret` is the one that the
+     * ledger shows to be in use at `seqno`.
      */
-    readonly load: (store: Store, root: string) => Promise<boolean>;
+    readonly load: (
+      store: Store,
+      root: string,
+      secret: LedgerSecret | undefined,
+    ) => Promise<boolean>;
   };
   /** Leaves private tables out: their secrets are not known yet. */
   readonly publicOnly?: boolean;
@@ -406,11 +411,10 @@ class Replay {
     }
     if (this.#lastSigned?.seqno !== seqno) throw new CheckpointMismatch();
     const root = hexOf(this.#state.tree.root());
-    if (!(await checkpoint.load(this.#state.store, root))) throw new CheckpointMismatch();
-    invariant(
-      this.#state.store.committed === seqno,
-      `the checkpoint met at ${place.offset} is loaded`,
-    );
+    const { store, secrets } = this.#state;
+    const isLoaded = await checkpoint.load(store, root, secrets.at(seqno));
+    if (!isLoaded) throw new CheckpointMismatch();
+    invariant(store.committed === seqno, `the checkpoint met at ${place.offset} is loaded`);
     this.#applying = true;
   }
 

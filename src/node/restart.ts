@@ -15,7 +15,6 @@ import { decodeSign1, signatureStructure } from '../crypto/cose.ts';
 import type { Verifier } from '../crypto/verifier.ts';
 import { NODE_CERTIFICATES, SERVICE_INFO, type ServiceInfoRow } from '../governance/tables.ts';
 import { ChunkStore } from '../ledger/chunk-store.ts';
-import { ledgerSecretOf } from '../ledger/secret.ts';
 import { loadSnapshot, type SnapshotTrust } from '../ledger/snapshot-loading.ts';
 import { type CheckpointHead, loadCheckpoint, readHead } from './checkpoint.ts';
 import { type Identity, loadIdentity } from './identity.ts';
@@ -69,7 +68,6 @@ export async function reopenLedger(
             disk,
             { serviceCertificate: pinned, verifier },
             options,
-            pool,
             log,
           );
   const votes = new VoteRecordFile(disk, folders.votes, identity.indexKey, random);
@@ -187,7 +185,6 @@ async function checkpointIn(
   disk: Disk,
   trust: SnapshotTrust,
   options: NodeOptions,
-  pool: SecretPool,
   log: NodeLog,
 ): Promise<Checkpoint | undefined> {
   const { newest } = await SnapshotFolder.open(disk, snapshots);
@@ -195,12 +192,11 @@ async function checkpointIn(
   const seqno = seqnoOf(newest.seqno);
   return {
     seqno,
-    load: async (store, root) => {
+    load: async (store, root, secret) => {
       const file = await disk.open(`${snapshots}/${newest.name}`, 'read');
       try {
         const bytes = bufferOf(await file.read(0, await file.size()));
-        const secret = pool.all.findLast(({ from }) => from <= seqno);
-        const secretAt = () => secret && ledgerSecretOf(secret.bytes);
+        const secretAt = () => secret;
         const archivedTables = archivedTablesOf(options);
         const source = { bytes, archivedTables, secretAt, store };
         return hexOf((await loadSnapshot(source, trust)).tree.root()) === root;

@@ -5,11 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { seqnoOf, textOfTxId } from '../../src/base/ids.ts';
+import { seqnoOf, textOfTxId, viewOf } from '../../src/base/ids.ts';
 import { aeadKeyOf, openGcm } from '../../src/crypto/aead.ts';
 import { systemRandom } from '../../src/crypto/random.ts';
 import { HISTORICAL_SECRET, RESTARTS, SINGLETON } from '../../src/governance/tables.ts';
 import type { Store } from '../../src/kv/store.ts';
+import { type LedgerSecret, ledgerSecretOf } from '../../src/ledger/secret.ts';
 import { loadCheckpoint, readHead } from '../../src/node/checkpoint.ts';
 import { loadIdentity } from '../../src/node/identity.ts';
 import { scanLedger } from '../../src/node/ledger-scan.ts';
@@ -244,6 +245,35 @@ describe('the checkpoint', () => {
     await expect(replayWith(stopped, true, false)).rejects.toMatchObject({
       code: 'LedgerDamaged',
     });
+  });
+
+  test('it is told the secret in use, not one that a crash kept from being used', async () => {
+    const sealed = await sealedFolder(stopped);
+    const { indexKey } = await loadIdentity(sealed);
+    const seqno = seqnoOf((await readHead(stopped.index, indexKey))?.seqno ?? 0);
+    const secrets = await sealed.ledgerSecrets();
+    const unused = { view: viewOf(90), from: seqnoOf(seqno - 1), bytes: Buffer.alloc(32, 9) };
+    const told: (string | undefined)[] = [];
+    const evidenceBy = (secret: LedgerSecret | undefined): string | undefined =>
+      secret?.evidence.textOf(2, 1);
+    const replayed = replay({
+      disk: stopped.disk,
+      folder: LEDGER,
+      chunks: await scanLedger(stopped.disk, LEDGER),
+      archivedTables: [ARCHIVED],
+      secrets: new SecretPool([...secrets, unused]),
+      checkpoint: {
+        seqno,
+        load: async (_store, _root, secret) => {
+          told.push(evidenceBy(secret));
+          return false;
+        },
+      },
+    });
+    await expect(replayed).resolves.toBeDefined();
+    expect(told).toEqual([
+      evidenceBy(secrets.map(({ bytes }) => ledgerSecretOf(bytes)).at(-1)),
+    ]);
   });
 
   test('checkpoint and the entries after it give the state that all entries give', async () => {

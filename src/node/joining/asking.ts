@@ -70,7 +70,12 @@ export async function askToJoin(
           ({ address } = reply);
           continue;
         }
-        log.progress(`${address} and others send it on in a circle`, tries, undefined, ' tries');
+        log.progress(
+          `${address} and others send it on in a circle`,
+          tries,
+          undefined,
+          ' tries',
+        );
         address = await nextTarget();
         redirects = 0;
         break;
