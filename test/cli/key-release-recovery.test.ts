@@ -111,7 +111,7 @@ const ATTESTED = {
   sealing: { allow_insecure: true },
 };
 
-/** The only member of the lost service decides, at any node. */
+/** The only member of the lost service decides, at any node; what he decided is committed. */
 async function decide({ url, service }: NodeReadyLine, name: string, args: object) {
   const { certificate, key } = sandboxFolder(home).member(1);
   const member = SigningMember.of({
@@ -125,6 +125,10 @@ async function decide({ url, service }: NodeReadyLine, name: string, args: objec
   const ballot = JSON.stringify({ ballot: 'export function vote () { return true }' });
   const voted = await member.send('ballot', path, ballot, proposalId);
   expect(JSON.parse(voted.body)).toMatchObject({ proposalState: 'Accepted' });
+  await until('it is committed', async () => {
+    const asked = await member.service.get(`/node/tx?transaction_id=${voted.txId}`);
+    return (JSON.parse(asked.body) as { readonly status: string }).status === 'Committed';
+  });
 }
 
 /** A node that recovers the lost service, once its member let it go on. */
