@@ -51,15 +51,6 @@ export const PLANTED_BUGS: readonly PlantedBug[] = [
     seedsMax: 100,
   },
   {
-    name: 'two lives under one incarnation',
-    changes: change(
-      'consensus/progress.ts',
-      'this.#incarnation === incarnation && this.#nonce !== nonce',
-      'this.#incarnation === incarnation && false',
-    ),
-    seedsMax: 1_000,
-  },
-  {
     name: 'a leader that lost its quorum goes on',
     changes: change(
       'consensus/consensus.ts',
